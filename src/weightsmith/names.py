@@ -1,0 +1,36 @@
+"""Names and how people refer to them: shell patterns over weight names, and suggestions for mistyped ones."""
+
+import difflib
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+
+from weightsmith.errors import InputError
+
+Patterns = str | Iterable[str]
+
+
+def matches(name: str, patterns: Patterns) -> bool:
+    """Whether a dotted weight name matches one of the shell patterns (`*`, `?`, `[...]`).
+
+    A pattern without `*` also selects everything below it, so `encoder` matches `encoder.0.weight`.
+    """
+    wanted = [patterns] if isinstance(patterns, str) else patterns
+    return any(fnmatchcase(name, pattern) or fnmatchcase(name, f"{pattern}.*") for pattern in wanted)
+
+
+def suggestion(given: str, allowed: Iterable[str]) -> str:
+    """A closing clause for an error message: `; did you mean 'adam'?`, or nothing where no name is close."""
+    close = difflib.get_close_matches(given.lower(), list(allowed), n=1, cutoff=0.6)
+    return f"; did you mean '{close[0]}'?" if close else ""
+
+
+def choose(given: str, allowed: Iterable[str], what: str) -> str:
+    """Return `given` when it is one of `allowed`.
+
+    Raises:
+        InputError: naming `what`, the value given, the values allowed and the closest of them.
+    """
+    names = list(allowed)
+    if given not in names:
+        raise InputError(f"unknown {what} '{given}': choose from {', '.join(names)}{suggestion(given, names)}")
+    return given
