@@ -1,0 +1,57 @@
+"""Continuous weights, held inside bounds by projecting them back after each step."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from weightsmith.errors import InputError
+from weightsmith.kinds.site import Site
+
+
+@dataclass(frozen=True)
+class Projection:
+    """Euclidean projection of a weight onto the values it may take (projected gradient descent).
+
+    Attributes:
+        minimum: lower bound of each value; None for none.
+        maximum: upper bound of each value; None for none.
+        non_negative: no value below 0.
+        unit_norm: every row (the weights of one output) has length 1; a row of zeros stays zero.
+    """
+
+    minimum: float | None = None
+    maximum: float | None = None
+    non_negative: bool = False
+    unit_norm: bool = False
+
+    def __post_init__(self) -> None:
+        if self.unit_norm and (self.minimum is not None or self.maximum is not None):
+            raise InputError("unit_norm goes with non_negative, not with minimum or maximum: scaling would break them")
+        if self.low is not None and self.maximum is not None and self.low > self.maximum:
+            raise InputError(f"no value lies between a minimum of {self.low} and a maximum of {self.maximum}")
+
+    @property
+    def low(self) -> float | None:
+        """The effective lower bound."""
+        if not self.non_negative:
+            return self.minimum
+        return 0.0 if self.minimum is None else max(0.0, self.minimum)
+
+    def __str__(self) -> str:
+        parts = [f"at least {self.low:g}"] if self.low is not None else []
+        parts += [f"at most {self.maximum:g}"] if self.maximum is not None else []
+        parts += ["rows of length 1"] if self.unit_norm else []
+        return ", ".join(parts) or "unbounded"
+
+    def project_(self, weight: Tensor, site: Site) -> None:
+        """Move a weight to the nearest allowed values, in place."""
+        if weight.numel() == 0:
+            return
+        with torch.no_grad():
+            if self.low is not None or self.maximum is not None:
+                weight.clamp_(self.low, self.maximum)
+            if self.unit_norm:
+                grouped = site.by_channel(weight)
+                norm = torch.linalg.vector_norm(grouped, dim=site.shared_dimensions(grouped), keepdim=True)
+                grouped.div_(torch.where(norm > 0, norm, 1.0))

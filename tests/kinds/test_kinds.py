@@ -1,0 +1,427 @@
+import copy
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.datasets import load_digits
+from torch import nn
+
+from weightsmith import kinds
+from weightsmith.errors import InputError
+
+
+def mlp(*widths: int, seed: int = 0) -> nn.Sequential:
+    torch.manual_seed(seed)
+    layers: list[nn.Module] = []
+    for before, after in pairwise(widths):
+        layers += [nn.Linear(before, after), nn.ReLU()]
+    return nn.Sequential(*layers[:-1])
+
+
+def digits() -> tuple[torch.Tensor, torch.Tensor]:
+    pixels, labels = load_digits(return_X_y=True)
+    return torch.tensor(pixels, dtype=torch.float32) / 8 - 1, torch.tensor(labels)
+
+
+def train(model: nn.Module, controller: kinds.KindController, optimizer: torch.optim.Optimizer, steps: int) -> float:
+    """Accuracy on the digits after some full-batch steps."""
+    inputs, labels = digits()
+    for step in range(steps):
+        optimizer.zero_grad()
+        F.cross_entropy(model(inputs), labels).backward()
+        optimizer.step()
+        controller.step((step + 1) / steps)
+    with torch.no_grad():
+        return float((model(inputs).argmax(1) == labels).float().mean())
+
+
+# --- binary
+
+
+@pytest.mark.parametrize("alphabet", ["signs", "bits"])
+@pytest.mark.parametrize("scale", ["none", "tensor", "channel"])
+@pytest.mark.parametrize(
+    "layer",
+    [nn.Linear(7, 5), nn.Conv2d(4, 6, 3, groups=2), nn.ConvTranspose2d(4, 6, 3, groups=2)],
+    ids=["linear", "conv", "transposed"],
+)
+def test_binary_values_against_numpy(alphabet, scale, layer):
+    model = nn.Sequential(copy.deepcopy(layer))
+    latent = layer.weight.detach().numpy()
+    kinds.binary(model, alphabet=alphabet, scale=scale, first_and_last="binary")
+    bits = latent >= 0
+    values = np.where(bits, 1.0, -1.0 if alphabet == "signs" else 0.0)
+
+    # least squares: the scale that brings the values closest to the latent weights, one output at a time
+    if scale == "channel":
+        expected = np.empty_like(latent)
+        for index in channels(layer):
+            v, w = values[index], latent[index]
+            expected[index] = v * (v * w).sum() / max((v * v).sum(), 1)
+    elif scale == "tensor":
+        expected = values * (values * latent).sum() / (values * values).sum()
+    else:
+        expected = values
+    np.testing.assert_allclose(model[0].weight.detach().numpy(), expected, rtol=1e-5, atol=1e-7)
+
+
+def channels(layer):
+    if isinstance(layer, nn.ConvTranspose2d):
+        per_group = layer.in_channels // layer.groups
+        for group in range(layer.groups):
+            for channel in range(layer.out_channels // layer.groups):
+                yield slice(group * per_group, (group + 1) * per_group), channel
+    else:
+        yield from range(layer.weight.shape[0])
+
+
+def test_straight_through_gradient_is_clipped():
+    model = nn.Sequential(nn.Linear(4, 1, bias=False))
+    kinds.binary(model, first_and_last="binary")
+    original = model[0].parametrizations.weight.original
+    with torch.no_grad():
+        original.copy_(torch.tensor([[-1.5, -1.0, 0.0, 2.0]]))
+    model(torch.tensor([[1.0, 2.0, 3.0, 4.0]])).sum().backward()
+    torch.testing.assert_close(original.grad, torch.tensor([[0.0, 2.0, 3.0, 0.0]]))
+    assert model[0].weight.tolist() == [[-1.0, -1.0, 1.0, 1.0]]
+
+
+def test_step_keeps_latent_weights_within_one():
+    model = mlp(3, 4, 4, 2)
+    controller = kinds.binary(model)
+    original = model[2].parametrizations.weight.original
+    with torch.no_grad():
+        original.mul_(100)
+    controller.step(0.5)
+    assert original.abs().max() == 1
+
+
+def test_first_and_last_stay_continuous_and_say_so():
+    model = mlp(8, 6, 6, 4)
+    lines = kinds.binary(model).describe()
+    assert lines == [
+        "0.weight: continuous, the model's first matrix stays continuous",
+        "2.weight: binary, -1 and +1",
+        "4.weight: continuous, the model's last matrix stays continuous",
+    ]
+    assert set(model[2].weight.unique().tolist()) == {-1.0, 1.0}
+    assert len(model[0].weight.unique()) > 2
+
+
+def test_a_pattern_that_names_the_first_matrix_makes_it_binary():
+    model = mlp(8, 6, 6, 4)
+    kinds.binary(model, include=["0.*", "2.weight"])
+    assert set(model[0].weight.unique().tolist()) == {-1.0, 1.0}
+    assert len(model[4].weight.unique()) > 2
+
+
+@pytest.mark.parametrize("alphabet", ["signs", "bits"])
+def test_binary_network_learns_the_digits(alphabet):
+    model = mlp(64, 64, 64, 10)
+    model.insert(3, nn.BatchNorm1d(64))
+    controller = kinds.binary(model, alphabet=alphabet, scale="channel")
+    before = model[2].weight.sign().clone()
+    accuracy = train(model, controller, torch.optim.Adam(model.parameters(), lr=0.01), 60)
+    assert accuracy > 0.95
+    assert (model[2].weight.sign() != before).any()
+
+
+# --- sparse
+
+
+@pytest.mark.parametrize("scope", ["global", "layer"])
+def test_the_smallest_weights_go(scope):
+    model = mlp(20, 16, 10)
+    dense = {name: model.get_parameter(name).detach().clone() for name in ("0.weight", "2.weight")}
+    kinds.sparse(model, 0.7, scope=scope, start=0, end=0)
+    everything = torch.cat([weight.abs().flatten() for weight in dense.values()])
+    for name, weight in dense.items():
+        pool = everything if scope == "global" else weight.abs().flatten()
+        threshold = np.sort(pool.numpy())[round(0.7 * pool.numel())]
+        effective = model.get_submodule(name[0]).weight
+        torch.testing.assert_close(effective, torch.where(weight.abs() >= threshold, weight, 0.0), rtol=0, atol=0)
+
+
+@given(progress=st.floats(0, 1), start=st.floats(0, 1), length=st.floats(0, 1), sparsity=st.floats(0, 0.999))
+def test_schedule_is_the_cubic_of_zhu_and_gupta(progress, start, length, sparsity):
+    end = min(1.0, start + length)
+    schedule = kinds.Schedule(sparsity, start, end)
+    if progress >= end:
+        expected = sparsity
+    elif progress <= start:
+        expected = 0.0
+    else:
+        expected = sparsity + (0 - sparsity) * (1 - (progress - start) / (end - start)) ** 3
+    assert schedule.at(progress) == pytest.approx(expected, abs=1e-12)
+
+
+def test_sparse_network_learns_and_its_zeros_stay():
+    model = mlp(64, 64, 10)
+    controller = kinds.sparse(model, 0.9)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.2, momentum=0.9, weight_decay=1e-3)
+    shares = []
+
+    class Watched(kinds.KindController):
+        def step(self, progress):
+            zeros = [layer.weight == 0 for layer in (model[0], model[2])]
+            controller.step(progress)
+            now = [layer.weight == 0 for layer in (model[0], model[2])]
+            assert all((after | ~before).all() for before, after in zip(zeros, now, strict=True))
+            shares.append(sum(int(zero.sum()) for zero in now) / sum(zero.numel() for zero in now))
+
+    watched = Watched("sparse", controller.assignments, controller.sites, lambda sites, progress: None)
+    accuracy = train(model, watched, optimizer, 150)
+    assert accuracy > 0.95
+    assert shares[0] == 0
+    assert shares[-1] == round(0.9 * (64 * 64 + 640)) / (64 * 64 + 640)
+    assert 0.5 < shares[len(shares) // 3] < 0.9
+    masked = ~model[0].parametrizations.weight[0].mask
+    assert (model[0].parametrizations.weight.original[masked] == 0).all()
+
+
+def test_the_full_share_is_reached_from_just_below():
+    model = mlp(40, 50)
+    controller = kinds.sparse(model, 0.5, start=0, end=0.8)
+    controller.step(0.7)
+    assert 0.4 < float((model[0].weight == 0).float().mean()) < 0.5
+    controller.step(0.8)
+    assert int((model[0].weight == 0).sum()) == 1000
+
+
+def test_masks_never_open_again_when_progress_goes_back():
+    model = mlp(10, 10)
+    controller = kinds.sparse(model, 0.5)
+    controller.step(1.0)
+    zeros = model[0].weight == 0
+    controller.step(0.3)
+    assert torch.equal(model[0].weight == 0, zeros)
+
+
+def test_not_a_number_is_kept_not_hidden():
+    model = mlp(4, 3)
+    with torch.no_grad():
+        model[0].weight[0, 0] = float("nan")
+    kinds.sparse(model, 0.5, start=0, end=0)
+    assert model[0].weight[0, 0].isnan()
+
+
+# --- continuous
+
+
+def test_bounds_hold_after_each_step():
+    model = mlp(64, 32, 10)
+    controller = kinds.continuous(model, minimum=-0.05, maximum=0.1)
+    assert model[0].weight.min().item() == np.float32(-0.05)
+    accuracy = train(model, controller, torch.optim.Adam(model.parameters(), lr=0.01), 60)
+    assert accuracy > 0.8
+    for layer in (model[0], model[2]):
+        assert layer.weight.min().item() == np.float32(-0.05)
+        assert layer.weight.max().item() == np.float32(0.1)
+    assert sorted(model.state_dict()) == ["0.bias", "0.weight", "2.bias", "2.weight"]
+
+
+def test_non_negative_weights():
+    model = mlp(5, 4)
+    before = model[0].weight.detach().clone()
+    kinds.continuous(model, non_negative=True)
+    assert torch.equal(model[0].weight, before.clamp(min=0))
+
+
+def test_unit_rows():
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ConvTranspose2d(4, 6, 3, groups=2), nn.Linear(3, 2))
+    with torch.no_grad():
+        model[2].weight[1] = 0
+    kinds.continuous(model, unit_norm=True)
+    conv, transposed, linear = (layer.weight.detach().numpy() for layer in model)
+    np.testing.assert_allclose(np.linalg.norm(conv.reshape(4, -1), axis=1), 1, rtol=1e-6)
+    for group in range(2):
+        rows = transposed[group * 2 : group * 2 + 2].transpose(1, 0, 2, 3).reshape(3, -1)
+        np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, rtol=1e-6)
+    assert linear[1].tolist() == [0, 0, 0]
+
+
+def test_continuous_without_bounds_changes_nothing():
+    model = mlp(3, 4, 2)
+    before = copy.deepcopy(model.state_dict())
+    controller = kinds.apply(model, "continuous")
+    controller.step(1.0)
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+# --- what every kind must do
+
+OPTIONS: dict[str, dict] = {
+    "continuous": {"minimum": -0.1},
+    "binary": {"scale": "channel"},
+    "sparse": {"sparsity": 0.6},
+}
+
+
+def test_table_names_functions_and_options():
+    assert list(kinds.KINDS) == list(OPTIONS)
+    for name, kind in kinds.KINDS.items():
+        assert kind.name == name
+        assert getattr(kinds, name) is kind.function
+        assert name in kinds.__all__
+        assert kind.description
+        kind.check(OPTIONS[name])
+        model = mlp(6, 8, 8, 4)
+        controller = kinds.apply(model, name, **{**kind.defaults, **OPTIONS[name]})
+        assert controller.kind == name
+
+
+@pytest.mark.parametrize("kind", OPTIONS)
+def test_state_dict_round_trip_resumes_exactly(kind):
+    def fresh():
+        model = mlp(64, 24, 24, 10)
+        return model, kinds.apply(model, kind, **OPTIONS[kind])
+
+    model, controller = fresh()
+    train(model, controller, torch.optim.SGD(model.parameters(), lr=0.1), 5)
+    resumed, its_controller = mlp(64, 24, 24, 10, seed=1), None
+    its_controller = kinds.apply(resumed, kind, **OPTIONS[kind])
+    resumed.load_state_dict(model.state_dict())
+    its_controller.load_state_dict(controller.state_dict())
+    assert its_controller.progress == controller.progress == 1
+    for model_, controller_ in ((model, controller), (resumed, its_controller)):
+        train(model_, controller_, torch.optim.SGD(model_.parameters(), lr=0.1), 3)
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]), name
+
+
+@pytest.mark.parametrize("kind", OPTIONS)
+def test_deepcopy_is_independent(kind):
+    model = mlp(6, 8, 8, 4)
+    controller = kinds.apply(model, kind, **OPTIONS[kind])
+    copied, its_controller = copy.deepcopy((model, controller))
+    before = model[2].weight.detach().clone()
+    with torch.no_grad():
+        for parameter in copied.parameters():
+            parameter.neg_()
+    its_controller.step(1.0)
+    assert torch.equal(model[2].weight, before)
+    assert not torch.equal(copied[2].weight, before)
+
+
+@pytest.mark.parametrize("kind", ["binary", "sparse"])
+def test_parameters_stay_the_same_objects(kind):
+    model = mlp(6, 8, 8, 4)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    held = {id(parameter) for parameter in optimizer.param_groups[0]["params"]}
+    kinds.apply(model, kind, **OPTIONS[kind])
+    assert {id(parameter) for parameter in model.parameters()} == held
+
+
+@pytest.mark.parametrize("kind", ["binary", "sparse"])
+def test_compiled_model_agrees(kind):
+    model = mlp(6, 8, 8, 4)
+    kinds.apply(model, kind, **OPTIONS[kind]).step(1.0)
+    inputs = torch.randn(5, 6)
+    compiled = torch.compile(model, backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(inputs), model(inputs))
+    compiled(inputs).sum().backward()
+    assert model[2].parametrizations.weight.original.grad is not None
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+@pytest.mark.parametrize("kind", OPTIONS)
+def test_other_dtypes_stay(kind, dtype):
+    model = mlp(6, 8, 8, 4).to(dtype)
+    controller = kinds.apply(model, kind, **OPTIONS[kind])
+    controller.step(1.0)
+    assert model[2].weight.dtype == dtype
+    model(torch.ones(2, 6, dtype=dtype)).sum().backward()
+
+
+def test_wrapped_models_are_looked_through():
+    model = mlp(6, 8, 8, 4)
+    controller = kinds.binary(nn.DataParallel(model))
+    assert [site.name for site in controller.sites] == ["2.weight"]
+
+
+def test_tied_embedding_and_recurrent_weights_stay_and_say_why():
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embedding = nn.Embedding(10, 4)
+            self.lstm = nn.LSTM(4, 4)
+            self.cell = nn.GRUCell(4, 4)
+            self.free = nn.Embedding(3, 4)
+            self.head = nn.Linear(4, 10, bias=False)
+            self.head.weight = self.embedding.weight
+
+    model = Model()
+    controller = kinds.sparse(model, 0.5, start=0, end=0, include=["*"])
+    reasons = {assignment.weight: assignment.reason for assignment in controller.assignments}
+    assert reasons["head.weight"] == "tied weights keep their values"
+    assert reasons["embedding.weight"] == reasons["free.weight"] == "embedding: include it by name"
+    assert "one block" in reasons["lstm.weight_ih_l0"]
+    assert [site.name for site in controller.sites] == ["cell.weight_ih", "cell.weight_hh"]
+    assert model.cell(torch.ones(1, 4)).shape == (1, 4)
+
+
+def test_one_element_and_no_elements():
+    model = nn.Sequential(nn.Linear(1, 1), nn.Linear(1, 1))
+    kinds.binary(model, first_and_last="binary", scale="channel")
+    kinds.continuous(nn.Sequential(nn.Linear(2, 1)), unit_norm=True)
+    empty = nn.Sequential(nn.Linear(2, 2))
+    empty[0].weight = nn.Parameter(torch.empty(0, 2))
+    kinds.sparse(empty, 0.5, start=0, end=0)
+    assert empty[0].weight.shape == (0, 2)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "message"),
+    [
+        ("binry", {}, "unknown kind 'binry'.*did you mean 'binary'"),
+        ("binary", {"alphabet": "trits"}, "unknown alphabet 'trits'"),
+        ("binary", {"scael": "none"}, "unknown option.*did you mean 'scale'"),
+        ("binary", {"scale": "row"}, "unknown scale"),
+        ("sparse", {}, "needs the option 'sparsity'"),
+        ("sparse", {"sparsity": 1.0}, "below 1"),
+        ("sparse", {"sparsity": float("nan")}, "below 1"),
+        ("sparse", {"sparsity": "much"}, "wrong type"),
+        ("sparse", {"sparsity": 0.5, "start": 0.9, "end": 0.1}, "start <= end"),
+        ("sparse", {"sparsity": 0.5, "scope": "row"}, "unknown scope"),
+        ("continuous", {"minimum": 1.0, "maximum": 0.0}, "no value lies"),
+        ("continuous", {"unit_norm": True, "maximum": 0.1}, "unit_norm goes with"),
+        ("sparse", {"sparsity": 0.5, "include": "fc1"}, "include pattern 'fc1' matches no weight"),
+        ("sparse", {"sparsity": 0.5, "exclude": "*"}, "no weight can be sparse"),
+    ],
+)
+def test_mistakes_get_one_line_and_change_nothing(kind, options, message):
+    model = mlp(6, 8, 8, 4)
+    keys = list(model.state_dict())
+    with pytest.raises(InputError, match=message) as caught:
+        kinds.apply(model, kind, **options)
+    assert "\n" not in str(caught.value)
+    assert list(model.state_dict()) == keys
+
+
+def test_nothing_between_first_and_last():
+    with pytest.raises(InputError, match="first_and_last='binary'"):
+        kinds.binary(mlp(4, 3, 2))
+
+
+def test_twice_is_refused():
+    model = mlp(6, 8, 8, 4)
+    kinds.binary(model)
+    with pytest.raises(InputError, match=r"'2.weight' is binary already"):
+        kinds.sparse(model, 0.5)
+
+
+@pytest.mark.parametrize("progress", [-0.5, 1.5, float("nan"), float("inf")])
+def test_progress_is_a_share(progress):
+    controller = kinds.sparse(mlp(4, 3), 0.5)
+    with pytest.raises(InputError, match="from 0 to 1"):
+        controller.step(progress)
+
+
+def test_state_of_another_kind_is_refused():
+    controller = kinds.sparse(mlp(4, 3), 0.5)
+    with pytest.raises(InputError, match="of kind 'binary'"):
+        controller.load_state_dict({"kind": "binary", "progress": 0.5})
