@@ -1,0 +1,124 @@
+"""An optimizer by name, with decay and penalties on weights alone."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from weightsmith.names import Patterns, choose
+from weightsmith.optim.catalog import ALIASES, OPTIMIZERS, OptimizerInfo
+from weightsmith.optim.groups import Parameter, Parameters, held_back, named_parameters, trainable
+from weightsmith.optim.muon import ALGORITHM
+from weightsmith.optim.options import not_negative, positive, read_options
+from weightsmith.optim.proximal import Proximal
+from weightsmith.penalties import ElasticNet, Penalties, Penalty
+from weightsmith.penalties.penalty import check_strength
+
+
+def build(
+    model_or_named_parameters: Parameters,
+    name: str,
+    lr: float | None = None,
+    *,
+    weight_decay: float | None = None,
+    l1: float = 0.0,
+    l2: float = 0.0,
+    penalties: Penalties = (),
+    include: Patterns = "*",
+    exclude: Patterns = (),
+    **options: Any,
+) -> torch.optim.Optimizer:
+    """Build an optimizer whose decay and penalties never touch biases and norms.
+
+    Where PyTorch has the optimizer as one compiled loop for the parameters' device, that is used.
+
+    Args:
+        model_or_named_parameters: a model, or names and parameters; those that require no gradient are left out.
+        name: one of `OPTIMIZERS`, or an alias (`sgd`).
+        lr: learning rate; None: the optimizer's own default.
+        weight_decay: as PyTorch has it: added to the gradient, or apart from it for `adamw` and `muon`; None: the
+            optimizer's own default (0 except for those two).
+        l1: strength of an exact L1 penalty (`Proximal`).
+        l2: strength of an exact L2 penalty (`Proximal`), half the sum of squares.
+        penalties: further penalties with a proximal step, for all weights or by name pattern.
+        include: patterns of the weights that decay and penalties may act on.
+        exclude: patterns of the weights that they leave alone.
+        **options: the optimizer's own options, see `OPTIMIZERS[name].options`.
+
+    Returns:
+        An optimizer of PyTorch; a `Proximal` one where there are penalties.
+
+    Raises:
+        InputError: naming the argument, the value given and the values allowed.
+    """
+    known = choose(name, [*OPTIMIZERS, *ALIASES], "optimizer")
+    info = OPTIMIZERS[ALIASES.get(known, known)]
+    settings = {
+        **read_options(f"optimizer '{info.name}'", info.options, options),
+        **read_options(
+            "build",
+            {"lr": positive(info.lr), "weight_decay": not_negative(info.weight_decay)},
+            {key: value for key, value in (("lr", lr), ("weight_decay", weight_decay)) if value is not None},
+        ),
+    }
+    check_strength(l1, "l1")
+    check_strength(l2, "l2")
+    combined = _combine(ElasticNet(l1, l2), penalties)
+    given = model_or_named_parameters
+    source = given if isinstance(given, nn.Module) else list(given)
+    parameters = trainable(named_parameters(source))
+    held = held_back(parameters, include, exclude)
+    optimizer = _make(info, parameters, held, settings, _has_sparse_gradients(source))
+    return Proximal(optimizer, combined, source, include=include, exclude=exclude) if combined else optimizer
+
+
+def _combine(everywhere: ElasticNet, penalties: Penalties) -> Penalties:
+    """The penalties by pattern, each together with that for all weights."""
+    base: tuple[Penalty, ...] = (everywhere,) if everywhere.l1 or everywhere.l2 else ()
+    if not isinstance(penalties, Mapping):
+        return (*base, *_as_tuple(penalties))
+    patterns = {pattern: (*base, *_as_tuple(given)) for pattern, given in penalties.items()}
+    return {**patterns, "*": patterns.get("*", base)} if base else patterns
+
+
+def _as_tuple(given: Penalty | Sequence[Penalty]) -> tuple[Penalty, ...]:
+    return tuple(given) if isinstance(given, Sequence) else (given,)
+
+
+def _make(
+    info: OptimizerInfo,
+    parameters: Sequence[Parameter],
+    held: Sequence[Parameter],
+    settings: dict[str, Any],
+    sparse: bool,
+) -> torch.optim.Optimizer:
+    decaying = {id(each.tensor) for each in held}
+    groups: dict[tuple[str, float], list[tuple[str, torch.Tensor]]] = {}
+    for each in parameters:
+        algorithm = _algorithm(each) if info.name == "muon" else ""
+        decay = settings["weight_decay"] if id(each.tensor) in decaying else 0.0
+        groups.setdefault((algorithm, decay), []).append((each.name, each.tensor))
+    listed = [
+        {"params": params, "weight_decay": decay, **({ALGORITHM: algorithm} if algorithm else {})}
+        for (algorithm, decay), params in groups.items()
+    ]
+    can_fuse = not sparse and all(_can_fuse(each.tensor, info) for each in parameters)
+    arguments = {**settings, **info.fixed, **({"fused": True} if can_fuse else {})}
+    return info.optimizer(listed, **arguments)
+
+
+def _can_fuse(tensor: torch.Tensor, info: OptimizerInfo) -> bool:
+    # On the CPU PyTorch's compiled loops take every tensor's memory as dense and move a strided view wrongly.
+    return tensor.device.type in info.fused and tensor.is_floating_point() and tensor.is_contiguous()
+
+
+def _algorithm(parameter: Parameter) -> str:
+    """Muon is for the matrices between layers; AdamW moves embeddings too (Jordan et al. 2024)."""
+    return "muon" if parameter.tensor.ndim == 2 and parameter.role in ("linear", "recurrent") else "adamw"
+
+
+def _has_sparse_gradients(parameters: Parameters) -> bool:
+    """Whether an embedding gives sparse gradients, which the compiled loops refuse."""
+    modules = parameters.modules() if isinstance(parameters, nn.Module) else ()
+    return any(getattr(module, "sparse", False) for module in modules)
