@@ -1,0 +1,127 @@
+"""Statistics computed where a weight lives, with torch operations, and brought over without making the device wait.
+
+Used for weights on an accelerator, and for types that the compiled kernels do not read (float64, complex).
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Receive = Callable[[list[float]], None]
+
+_CudaEvent: Any = torch.cuda.Event  # torch leaves it untyped
+
+
+def real(tensor: Tensor) -> Tensor:
+    """The tensor flattened; complex values as pairs of real ones, integers as they are."""
+    values = tensor.detach()
+    if values.is_complex():
+        values = torch.view_as_real(values.resolve_conj())
+    return values.reshape(-1)
+
+
+def weight_statistics(after: Tensor, before: Tensor) -> Tensor:
+    """The numbers of `kernels.step.StepStatistics`, in its order, as a float64 tensor `[6]` on the weight's device."""
+    new, old = real(after).double(), real(before).double()
+    new_finite, old_finite = new.isfinite(), old.isfinite()
+    flips = (torch.sign(new) * torch.sign(old) < 0).sum()
+    zeros = (new == 0).sum()
+    new, old = torch.where(new_finite, new, 0.0), torch.where(old_finite, old, 0.0)
+    change = torch.where(new_finite & old_finite, new - old, 0.0)
+    numbers = (new.dot(new), change.dot(change), old.dot(old), flips, zeros, (~new_finite).sum())
+    return torch.stack([number.double() for number in numbers])
+
+
+def squared_norm(tensor: Tensor) -> Tensor:
+    """Sum of squares of the finite values and the number of the others, as a float64 tensor `[2]` on the device."""
+    values = real(tensor).double()
+    finite = values.isfinite()
+    values = torch.where(finite, values, 0.0)
+    return torch.stack([values.dot(values), (~finite).sum().double()])
+
+
+class Copy:
+    """A tensor on its way from an accelerator to the host; queued behind the work that made it, nobody waits."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        values = tensor.detach()
+        self._host = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
+        self._host.copy_(values, non_blocking=True)
+        self._event = _CudaEvent()
+        self._event.record(torch.cuda.current_stream(values.device))
+
+    def read(self) -> Tensor:
+        """The values on the host; waits for those that are not there yet."""
+        self._event.synchronize()
+        return self._host
+
+
+class Deferred:
+    """Small results that wait on an accelerator for their journey to the host, in batches, so that nobody waits.
+
+    Args:
+        charge: called with an activity and the seconds the device spent on it, once they are known.
+    """
+
+    def __init__(self, charge: Callable[[str, float], None]) -> None:
+        self._charge = charge
+        self._waiting: list[tuple[Tensor, Receive]] = []
+        self._spans: list[tuple[str, Any, Any]] = []
+        self._under_way: Callable[[], None] | None = None
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def add(self, tensor: Tensor, receive: Receive) -> None:
+        """Have `receive` called later with the values of a tensor, which nobody may change any more."""
+        self._waiting.append((tensor.reshape(-1).double(), receive))
+
+    @contextmanager
+    def timing(self, activity: str, device: torch.device) -> Iterator[None]:
+        """Charge what the device itself spends on the block; the host's clock sees only the launches."""
+        if device.type != "cuda":
+            yield
+            return
+        stream = torch.cuda.current_stream(device)
+        start, end = _CudaEvent(enable_timing=True), _CudaEvent(enable_timing=True)
+        start.record(stream)
+        try:
+            yield
+        finally:
+            end.record(stream)
+            self._spans.append((activity, start, end))
+
+    def exchange(self) -> None:
+        """Deliver the batch sent by the last call, which has arrived by now, and send what has come up since."""
+        arrived, self._under_way = self._under_way, None
+        if arrived is not None:
+            arrived()
+        if self._waiting:
+            self._under_way = self._send()
+
+    def drain(self) -> None:
+        """Deliver everything, waiting for it."""
+        while self._under_way is not None or self._waiting:
+            self.exchange()
+
+    def _send(self) -> Callable[[], None]:
+        waiting, self._waiting = self._waiting, []
+        spans, self._spans = self._spans, []
+        home = waiting[0][0].device
+        joined = torch.cat([tensor.to(home, non_blocking=True) for tensor, _ in waiting])
+        copy = Copy(joined) if joined.is_cuda else None
+
+        def deliver() -> None:
+            host = joined if copy is None else copy.read()
+            for activity, start, end in spans:
+                end.synchronize()
+                self._charge(activity, start.elapsed_time(end) / 1000)
+            values, at = host.tolist(), 0
+            for tensor, receive in waiting:
+                receive(values[at : at + tensor.numel()])
+                at += tensor.numel()
+
+        return deliver
