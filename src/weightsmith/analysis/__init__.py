@@ -1,0 +1,36 @@
+"""What weights look like: pure functions on NumPy arrays that return small frozen records."""
+
+from weightsmith.analysis.correlation import Alike, Pair, Similarity, duplicate_rows, near_duplicates, similarity
+from weightsmith.analysis.downsample import Cells, downsample
+from weightsmith.analysis.embedding import Embedding, pca, tsne
+from weightsmith.analysis.importance import Importance, input_importance
+from weightsmith.analysis.matrix import Norms, as_matrix, norms
+from weightsmith.analysis.order import leaf_order
+from weightsmith.analysis.outliers import Connection, Outlier, Tail, scores, standing_out, strongest, tail
+
+__all__ = [
+    "Alike",
+    "Cells",
+    "Connection",
+    "Embedding",
+    "Importance",
+    "Norms",
+    "Outlier",
+    "Pair",
+    "Similarity",
+    "Tail",
+    "as_matrix",
+    "downsample",
+    "duplicate_rows",
+    "input_importance",
+    "leaf_order",
+    "near_duplicates",
+    "norms",
+    "pca",
+    "scores",
+    "similarity",
+    "standing_out",
+    "strongest",
+    "tail",
+    "tsne",
+]

@@ -1,0 +1,19 @@
+"""Pictures of runs and weights in matplotlib."""
+
+from weightsmith.plots.catalog import PLOTS, PlotInfo
+from weightsmith.plots.render import FORMATS, Pictures, draw, plot_run, plot_source, save
+from weightsmith.plots.style import THEMES
+from weightsmith.plots.subject import NothingToDrawError
+
+__all__ = [
+    "FORMATS",
+    "PLOTS",
+    "THEMES",
+    "NothingToDrawError",
+    "Pictures",
+    "PlotInfo",
+    "draw",
+    "plot_run",
+    "plot_source",
+    "save",
+]

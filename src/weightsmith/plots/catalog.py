@@ -1,0 +1,112 @@
+"""All pictures: what each shows, what it is drawn from, and the two functions behind it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from weightsmith.plots import (
+    curves,
+    embedding,
+    filters,
+    gradients,
+    histogram,
+    histograms,
+    importance,
+    matrix,
+    similarity,
+    sparsity,
+    updates,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class PlotInfo:
+    """One kind of picture.
+
+    Attributes:
+        name: what it is asked for by.
+        description: what it shows, in one line.
+        reads: `run` for what was recorded during training, `weight` for one weight of a source (or of the last
+            snapshot of a run).
+        summarize: from a run, or from a source and the name of a weight, to a frozen record with a `title`.
+        draw: from that record and a theme to a figure.
+    """
+
+    name: str
+    description: str
+    reads: Literal["run", "weight"]
+    summarize: Callable[..., Any]
+    draw: "Callable[..., Figure]"
+
+
+PLOTS: dict[str, PlotInfo] = {
+    info.name: info
+    for info in (
+        PlotInfo(
+            "curves",
+            "loss, metrics and learning rate over the steps, with the monitor's verdict",
+            "run",
+            curves.summarize,
+            curves.draw,
+        ),
+        PlotInfo(
+            "histograms",
+            "distribution of each layer's weights over training, as ridges",
+            "run",
+            histograms.summarize,
+            histograms.draw,
+        ),
+        PlotInfo("updates", "update-to-weight ratio by layer and step", "run", updates.summarize, updates.draw),
+        PlotInfo("gradients", "gradient norm by layer and step", "run", gradients.summarize, gradients.draw),
+        PlotInfo("sparsity", "share of exact zeros by layer over the steps", "run", sparsity.summarize, sparsity.draw),
+        PlotInfo(
+            "matrix",
+            "a weight matrix as a heat picture, with the norms of its rows and columns",
+            "weight",
+            matrix.summarize,
+            matrix.draw,
+        ),
+        PlotInfo(
+            "histogram",
+            "the values of one weight, with its zeros and outliers",
+            "weight",
+            histogram.summarize,
+            histogram.draw,
+        ),
+        PlotInfo(
+            "embedding",
+            "the neurons of a layer as points, similar ones together (t-SNE or PCA)",
+            "weight",
+            embedding.summarize,
+            embedding.draw,
+        ),
+        PlotInfo(
+            "similarity",
+            "cosine between the neurons of a layer, with near-duplicates named",
+            "weight",
+            similarity.summarize,
+            similarity.draw,
+        ),
+        PlotInfo(
+            "filters",
+            "first-layer weights as small images, where the input is an image",
+            "weight",
+            filters.summarize,
+            filters.draw,
+        ),
+        PlotInfo(
+            "importance",
+            "inputs of a first layer, ranked by the norm of their weights",
+            "weight",
+            importance.summarize,
+            importance.draw,
+        ),
+    )
+}
+"""Name -> what is known about it, in the order in which they are listed and drawn."""
+
+FIRST_LAYER = ("filters", "importance")
+"""Pictures that make sense for the weights that see the input itself."""
