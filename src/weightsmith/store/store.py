@@ -7,6 +7,7 @@ import shutil
 import string
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -42,6 +43,11 @@ class Store:
     def __init__(self, database: Database) -> None:
         self.label = database.label
         self._database = database
+
+    @property
+    def files(self) -> Path:
+        """The folder that holds the files of its runs, each in a folder of the run's id."""
+        return self._database.location.files
 
     @classmethod
     def open(cls, location: str | os.PathLike[str] | None = None) -> Self:

@@ -1,0 +1,54 @@
+"""Batches of one split on the device that trains."""
+
+import torch
+from torch import Tensor
+
+from weightsmith.train.data import Split
+
+RESIDENT = 2 << 30
+"""Bytes of float32 inputs up to which a split is scaled once and kept on the device; a larger one is read batch by
+batch."""
+_ROWS = 4096
+
+
+class Feed:
+    """Rows of a split by position, ready for the model.
+
+    Args:
+        split: the rows.
+        device: where batches go.
+    """
+
+    def __init__(self, split: Split, device: torch.device) -> None:
+        self._split = split
+        self._device = device
+        self.targets = split.targets.to(device)
+        self._inputs = self._resident() if len(split) else None
+
+    def __len__(self) -> int:
+        return len(self._split)
+
+    def batch(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Float32 inputs (len(rows), *input_shape) and their targets.
+
+        Args:
+            rows: int64 positions in the split, on the CPU.
+        """
+        if self._inputs is not None:
+            rows = rows.to(self._device)
+            return self._inputs.index_select(0, rows), self.targets.index_select(0, rows)
+        inputs, targets = self._split.batch(rows)
+        return inputs.to(self._device), targets.to(self._device)
+
+    def _resident(self) -> Tensor | None:
+        """All inputs at once; None where they are too large, or a dataset's items, which may change at each read."""
+        if not hasattr(self._split.inputs, "shape"):
+            return None
+        first, _ = self._split.batch(torch.zeros(1, dtype=torch.int64))
+        if first.numel() * 4 * len(self._split) > RESIDENT:
+            return None
+        whole = torch.empty((len(self._split), *first.shape[1:]), dtype=first.dtype, device=self._device)
+        for start in range(0, len(self._split), _ROWS):
+            rows = torch.arange(start, min(start + _ROWS, len(self._split)))
+            whole[rows] = self._split.batch(rows)[0].to(self._device)
+        return whole
