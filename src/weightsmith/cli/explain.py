@@ -1,0 +1,38 @@
+"""`weightsmith explain`: the documentation of a rule."""
+
+from typing import Annotated
+
+import typer
+
+from weightsmith.cli.options import JsonOption, console, print_json
+
+
+def explain(
+    code: Annotated[
+        str | None, typer.Argument(help="A rule's code or name, such as WS101.", show_default=False)
+    ] = None,
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what a rule looks for, why it matters and what to do; without CODE, list all rules.
+
+    Examples: `weightsmith explain WS101`, `weightsmith explain`
+    """
+    from weightsmith.rules import RULES
+    from weightsmith.rules import explain as documentation
+
+    if code is None:
+        rules = [{"code": rule.code, "name": rule.name, "summary": rule.summary} for rule in RULES.values()]
+        if as_json:
+            print_json(rules=rules)
+        else:
+            for rule in rules:
+                typer.echo(f"{rule['code']}  {rule['name']:<28} {rule['summary']}")
+        return
+    text = documentation(code)
+    if as_json:
+        print_json(code=code.upper(), documentation=text)
+        return
+    from rich.markdown import Markdown
+
+    console().print(Markdown(text))

@@ -1,0 +1,115 @@
+"""`weightsmith plot`: pictures of a run or of a file of weights."""
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from weightsmith.cli.options import JsonOption, StoreOption, console, print_json
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from weightsmith.plots import Pictures
+    from weightsmith.sources import Source
+    from weightsmith.store import Run
+
+
+def plot(
+    reference: Annotated[str, typer.Argument(metavar="[RUN|FILE]", help="A run, or a .safetensors file.")] = "latest",
+    *,
+    kinds: Annotated[
+        list[str] | None, typer.Option("--kind", "-k", help="Only this picture; may be repeated. See --list.")
+    ] = None,
+    weights: Annotated[
+        list[str] | None,
+        typer.Option("--weight", "-w", help="Draw this weight; may be repeated. [default: the first 8]"),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Folder for the pictures. [default: beside the run, in the store]"),
+    ] = None,
+    picture_format: Annotated[str, typer.Option("--format", "-f", help="png, svg or pdf.")] = "png",
+    theme: Annotated[str, typer.Option("--theme", help="light or dark.")] = "light",
+    list_kinds: Annotated[bool, typer.Option("--list", help="List the kinds of pictures and stop.")] = False,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Draw pictures: curves, histograms over time, matrices, update ratios, sparsity, t-SNE of neurons, filters.
+
+    Examples: `weightsmith plot`, `weightsmith plot latest --kind curves --format svg -o pictures`,
+    `weightsmith plot model.safetensors --kind matrix --weight fc1.weight --theme dark`
+    """
+    if list_kinds:
+        _list(as_json=as_json)
+        return
+    from weightsmith.cli.subject import subject
+    from weightsmith.plots import plot_run, plot_source
+    from weightsmith.store import Run
+
+    with subject(reference, store) as opened, _Progress(shown=not as_json) as progress:
+        folder = output or _default_folder(opened, reference, store)
+        draw = partial(plot_run, opened) if isinstance(opened, Run) else partial(plot_source, opened)
+        pictures = draw(folder, kinds, picture_format, weights=weights, theme=theme, progress=progress)
+    if as_json:
+        skipped = [{"picture": picture, "reason": reason} for picture, reason in pictures.skipped]
+        print_json(pictures=[str(path) for path in pictures], skipped=skipped)
+    else:
+        _print(pictures, folder, console())
+
+
+def _list(*, as_json: bool) -> None:
+    from weightsmith.plots import PLOTS
+
+    kinds = [{"name": info.name, "reads": info.reads, "description": info.description} for info in PLOTS.values()]
+    if as_json:
+        print_json(kinds=kinds)
+    else:
+        for kind in kinds:
+            typer.echo(f"{kind['name']:<12} {kind['reads']:<7} {kind['description']}")
+
+
+def _default_folder(opened: "Run | Source", reference: str, store: str | None) -> Path:
+    """A folder inside the store, as nothing is written elsewhere unasked."""
+    from weightsmith.store import Run, Store
+
+    if isinstance(opened, Run):
+        return opened.files / "pictures"
+    with Store.open(store) as kept:
+        return kept.files / "pictures" / Path(reference).stem
+
+
+class _Progress:
+    """A bar over the pictures, on standard error, gone when they are drawn."""
+
+    def __init__(self, *, shown: bool) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        err = console(stderr=True)
+        self._bar = Progress(*columns, console=err, transient=True, disable=not (shown and err.is_terminal))
+        self._task = self._bar.add_task("drawing", total=None)
+
+    def __enter__(self) -> "_Progress":
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def __call__(self, done: int, total: int, following: str) -> None:
+        from rich.markup import escape
+
+        self._bar.update(self._task, completed=done, total=total, description=escape(following))
+
+
+def _print(pictures: "Pictures", folder: Path, out: "Console") -> None:
+    for path in pictures:
+        out.print(str(path), soft_wrap=True, markup=False)
+    plural = "s" * (len(pictures) != 1)
+    out.print(f"{len(pictures)} picture{plural} in {folder}", soft_wrap=True, markup=False)
+    if pictures.skipped:
+        out.print("[dim]Not drawn:[/]")
+        for picture, reason in pictures.skipped:
+            out.print(f"  {picture}: {reason}", style="dim", markup=False)
