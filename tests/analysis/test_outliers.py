@@ -1,5 +1,4 @@
 import tracemalloc
-from math import erfc, sqrt
 
 import numpy as np
 from hypothesis import given
@@ -7,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import stats
 
-from weightsmith.analysis import Connection, scores, standing_out, strongest, tail
+from weightsmith.analysis import Connection, scores, standing_out, strongest
 
 
 @given(
@@ -59,22 +58,6 @@ def test_unusually_small_norms_stand_out_with_a_negative_score():
     values[3] = 0.0
     assert standing_out(values)[0].index == 3
     assert standing_out(values)[0].score < 0
-
-
-def test_the_tail_of_a_normal_sample_has_the_normal_share():
-    values = np.random.default_rng(0).normal(3, 2, 200_000)
-    found = tail(values, deviations=2)
-    assert found.gaussian == erfc(2 / sqrt(2))
-    assert abs(found.share - found.gaussian) < 5 * sqrt(found.gaussian / values.size)
-
-
-def test_the_tail_counts_finite_values_only():
-    values = np.concatenate([np.random.default_rng(0).normal(size=999), [1e3, np.nan, np.inf]]).reshape(2, -1)
-    found = tail(values, deviations=6)
-    assert (found.share, found.finite) == (1 / 1000, 1000)
-    assert tail(np.zeros((0, 3))).share == 0
-    assert tail(np.full(5, np.nan)).share == 0
-    assert tail(np.full(5, 0.1)).share == 0
 
 
 def test_memory_stays_bounded_on_a_large_matrix():

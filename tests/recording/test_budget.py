@@ -63,7 +63,7 @@ def test_stopwatch_goes_back_after_an_error(clock):
 def train(clock, share, costs, steps, step_seconds=1e-3, bookkeeping=1e-7):
     """A training in which every activity is wanted at every step, and costs what `costs` says."""
     watch = Stopwatch(clock, "training")
-    budget = Budget(share, watch)
+    budget = Budget(share, watch, head_start=0.0)
     for name, cost in costs.items():
         budget.expect(name, cost)
     done = {name: [] for name in costs}
@@ -115,7 +115,7 @@ def test_full_buckets_flow_over(clock):
 
 def test_a_debt_is_paid_off_before_the_next(clock):
     watch = Stopwatch(clock, "training")
-    budget = Budget(0.1, watch)
+    budget = Budget(0.1, watch, head_start=0.0)
     with watch.charging("snapshots"):
         clock.now += 1.0
     budget.expect("snapshots", 1.0)
@@ -134,7 +134,7 @@ def test_a_debt_is_paid_off_before_the_next(clock):
 
 def test_a_pause_does_not_turn_into_a_burst(clock):
     watch = Stopwatch(clock, "training")
-    budget = Budget(0.02, watch)
+    budget = Budget(0.02, watch, head_start=0.0)
     budget.expect("scalars", 1e-3)
     clock.now += 3600
     watch.switch("training")
@@ -144,7 +144,7 @@ def test_a_pause_does_not_turn_into_a_burst(clock):
 
 def test_wait_tells_when_it_can_be_afforded(clock):
     watch = Stopwatch(clock, "training")
-    budget = Budget(0.02, watch)
+    budget = Budget(0.02, watch, head_start=0.0)
     budget.expect("scalars", 1e-3)
     for name in PARTS:
         budget.expect(name, 1e-3)
@@ -171,7 +171,7 @@ def test_no_limit_and_no_budget(clock):
 
 
 def test_the_first_cost_seen_replaces_the_lack_of_one(clock):
-    budget = Budget(0.1, Stopwatch(clock, "training"))
+    budget = Budget(0.1, Stopwatch(clock, "training"), head_start=0.0)
     budget.observe("activations", 2.0)
     budget.observe("activations", 3.0)
     clock.now += 1
@@ -244,3 +244,24 @@ def test_budget_holds_over_a_whole_training(tmp_path, monkeypatch, budget):
     assert cost.measured > 50
     assert cost.sketched >= 15
     assert cost.snapshots > 1 or budget < 0.02
+
+
+def test_the_head_start_is_lent_at_once_and_repaid_before_more_is_earned(clock):
+    watch = Stopwatch(clock, "training")
+    budget = Budget(0.1, watch, head_start=1.0)
+    budget.expect("scalars", 0.1)
+    assert budget.affords("scalars")
+    assert budget.in_debt
+    with watch.charging("scalars"):
+        clock.now += PARTS["scalars"]
+    assert not budget.affords("scalars")
+    clock.now += 9
+    watch.switch("training")
+    budget.settle()
+    assert budget.in_debt
+    assert budget.balance("scalars") == pytest.approx(0.0)
+    clock.now += 11
+    watch.switch("training")
+    budget.settle()
+    assert not budget.in_debt
+    assert budget.balance("scalars") > 0

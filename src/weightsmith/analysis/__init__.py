@@ -6,7 +6,7 @@ from weightsmith.analysis.embedding import Embedding, pca, tsne
 from weightsmith.analysis.importance import Importance, input_importance
 from weightsmith.analysis.matrix import Norms, as_matrix, norms
 from weightsmith.analysis.order import leaf_order
-from weightsmith.analysis.outliers import Connection, Outlier, Tail, scores, standing_out, strongest, tail
+from weightsmith.analysis.outliers import Connection, Outlier, scores, standing_out, strongest
 
 __all__ = [
     "Alike",
@@ -18,7 +18,6 @@ __all__ = [
     "Outlier",
     "Pair",
     "Similarity",
-    "Tail",
     "as_matrix",
     "downsample",
     "duplicate_rows",
@@ -31,6 +30,5 @@ __all__ = [
     "similarity",
     "standing_out",
     "strongest",
-    "tail",
     "tsne",
 ]

@@ -1,7 +1,6 @@
 """Which connections, neurons and inputs stand out from their layer."""
 
 from dataclasses import dataclass
-from math import erfc, sqrt
 from typing import Any
 
 import numpy as np
@@ -38,23 +37,6 @@ class Outlier:
     index: int
     norm: float
     score: float
-
-
-@dataclass(frozen=True)
-class Tail:
-    """How heavy the tails of a weight's values are.
-
-    Attributes:
-        share: share of the finite values further than `deviations` standard deviations from their mean.
-        gaussian: the share that a normal distribution has there.
-        deviations: where the tail starts, in standard deviations.
-        finite: number of finite values counted.
-    """
-
-    share: float
-    gaussian: float
-    deviations: float
-    finite: int
 
 
 def strongest(matrix: NDArray[Any], count: int = 10) -> tuple[Connection, ...]:
@@ -113,20 +95,3 @@ def standing_out(norms: NDArray[np.float64], threshold: float = STANDS_OUT) -> t
     indices = np.flatnonzero(differs & (np.abs(np.nan_to_num(z)) > threshold))
     ranked = indices[np.argsort(-np.abs(z[indices]), kind="stable")]
     return tuple(Outlier(int(i), float(norms[i]), float(z[i])) for i in ranked)
-
-
-def tail(array: NDArray[Any], deviations: float = 6.0) -> Tail:
-    """Share of the finite values of an array of any shape that lie beyond `deviations` standard deviations."""
-    flat = array.reshape(-1, 1)
-    count, total, squares = 0, 0.0, 0.0
-    for _, block in row_blocks(flat):
-        values = block[np.isfinite(block)]
-        count, total = count + values.size, total + float(values.sum())
-    mean = total / count if count else 0.0
-    for _, block in row_blocks(flat):
-        squares += float(np.square(block[np.isfinite(block)] - mean).sum())
-    limit = deviations * sqrt(squares / count) if count else 0.0
-    beyond = 0
-    for _, block in row_blocks(flat):
-        beyond += int(np.count_nonzero(np.abs(block[np.isfinite(block)] - mean) > limit))
-    return Tail(beyond / count if count else 0.0, erfc(deviations / sqrt(2)), deviations, count)

@@ -7,7 +7,7 @@ vectorizer finds it, hence it is given to LLVM as it should be, in portable vect
 from typing import Any
 
 import numpy as np
-from llvmlite import ir  # type: ignore[import-untyped]
+from llvmlite import ir
 from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic

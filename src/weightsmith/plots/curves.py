@@ -90,14 +90,16 @@ def summarize(run: "Run") -> Curves:
     ends = [curve.steps[-1:] for curve in (*all_losses, *(curve for _, pair in metrics for curve in pair))]
     last = int(np.concatenate(ends).max())
     thinned = band(step_loss.steps, step_loss.values)
+    verdicts = _verdicts(run, last)
+    healthy = bool(verdicts) and verdicts[-1].verdict == "healthy"
     return Curves(
-        _sentence(thinned, losses, metrics, non_finite),
+        _sentence(thinned, losses, metrics, non_finite, healthy),
         run_line(run, f"{last:,} steps", run.status),
         thinned if len(thinned.steps) else None,
         losses,
         metrics,
         Curve("learning rate", rate.steps, rate.values) if len(rate) else None,
-        _verdicts(run, last),
+        verdicts,
         best_step,
         _spans([curve.values for curve in all_losses]),
         non_finite,
@@ -141,7 +143,11 @@ def _spans(values: list[NDArray[np.float64]]) -> bool:
 
 
 def _sentence(
-    steps: Band, losses: tuple[Curve, ...], metrics: tuple[tuple[str, tuple[Curve, ...]], ...], bad: int | None
+    steps: Band,
+    losses: tuple[Curve, ...],
+    metrics: tuple[tuple[str, tuple[Curve, ...]], ...],
+    bad: int | None,
+    healthy: bool,
 ) -> str:
     """What a reader should see first, from the numbers alone."""
     if bad is not None:
@@ -153,7 +159,7 @@ def _sentence(
         training = Curve("training", steps.steps.astype(np.int64), steps.middle)
     validation = by_part.get("validation")
     if validation is not None and len(validation.steps) > 1:
-        return _validation_sentence(validation, training)
+        return _validation_sentence(validation, training, healthy)
     if training is not None:
         return _training_sentence(training)
     if validation is not None:
@@ -162,13 +168,13 @@ def _sentence(
     return f"{curves[-1].part.capitalize()} {name} ended at {number(curves[-1].values[-1])}"
 
 
-def _validation_sentence(validation: Curve, training: Curve | None) -> str:
+def _validation_sentence(validation: Curve, training: Curve | None, healthy: bool) -> str:
     index = int(np.argmin(validation.values))
     best, end, step = validation.values[index], validation.values[-1], int(validation.steps[index])
     rise = (end - best) / abs(best) if best else 0.0
     if index == len(validation.values) - 1:
         return f"Validation loss was at its lowest, {number(end)}, when training ended at step {step:,}"
-    if rise < TURNED:
+    if rise < TURNED or healthy:
         return f"Validation loss leveled off: {number(best)} at step {step:,}, {number(end)} at the end"
     title = f"Validation loss turned at step {step:,} and is {percent(rise)} above its best"
     if training is not None:
@@ -212,6 +218,8 @@ def draw(curves: Curves, theme: Theme) -> "Figure":
         _draw_rate(next(rest), curves.learning_rate, theme)
     style.dress(panels[-1], theme, "step", panels[-1].get_ylabel())
     notes = [f"{v.verdict.replace('_', ' ')}: {v.text}" for v in _told(curves) if v.text]
+    if curves.verdicts and not notes:
+        notes.append("The monitor found nothing wrong with these curves.")
     if len(curves.metrics) > len(metrics):
         notes.append("not shown: " + ", ".join(name for name, _ in curves.metrics[len(metrics) :]))
     style.finish(figure, theme, curves.title, curves.subtitle, notes)
@@ -219,16 +227,15 @@ def draw(curves: Curves, theme: Theme) -> "Figure":
 
 
 def _told(curves: Curves) -> list[Verdict]:
-    """The last three verdicts that name a trouble, or the last one that says that all is well."""
-    return [v for v in curves.verdicts if v.verdict != "healthy"][-3:] or list(curves.verdicts[-1:])
+    """The last three verdicts that name a trouble."""
+    return [verdict for verdict in curves.verdicts if verdict.verdict != "healthy"][-3:]
 
 
 def _mark(axes: "Axes", curves: Curves, theme: Theme) -> None:
     """Regions of trouble and the best step, through all panels."""
     for verdict in _told(curves):
-        if verdict.verdict != "healthy":
-            axes.axvspan(verdict.start, max(verdict.stop, verdict.start), color=theme.alarm, alpha=0.1, linewidth=0)
-            axes.axvline(verdict.start, color=theme.alarm, alpha=0.3, linewidth=1)
+        axes.axvspan(verdict.start, max(verdict.stop, verdict.start), color=theme.alarm, alpha=0.1, linewidth=0)
+        axes.axvline(verdict.start, color=theme.alarm, alpha=0.3, linewidth=1)
     if curves.best_step is not None:
         axes.axvline(curves.best_step, color=theme.accent, linewidth=1, linestyle=(0, (4, 3)))
 
@@ -253,9 +260,8 @@ def _draw_loss(axes: "Axes", curves: Curves, theme: Theme) -> None:
             [], [], color=theme.accent, linewidth=1, linestyle=(0, (4, 3)), label=f"best step {curves.best_step:,}"
         )
     for verdict in _told(curves):
-        if verdict.verdict != "healthy":
-            name = verdict.verdict.replace("_", " ")
-            axes.plot([], [], color=theme.alarm, alpha=0.45, linewidth=6, label=f"{name} since step {verdict.start:,}")
+        name = verdict.verdict.replace("_", " ")
+        axes.plot([], [], color=theme.alarm, alpha=0.45, linewidth=6, label=f"{name} since step {verdict.start:,}")
     style.plain_numbers(axes)
     style.legend(axes, theme)
 

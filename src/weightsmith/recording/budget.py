@@ -17,6 +17,9 @@ PARTS = {"scalars": 0.4, "activations": 0.1, "sketches": 0.25, "snapshots": 0.1,
 CAPACITY = 2.0
 """A bucket holds this many times its activity's cost: a pause in training does not turn into a burst of work."""
 
+HEAD_START = 0.025
+"""Seconds of credit that are lent at the start, so that a run of a second has something to show; repaid first of all."""
+
 _MEMORY = 0.3  # weight of the newest cost in the running mean: a one-off delay is forgotten after a few measurements
 
 
@@ -81,13 +84,14 @@ class Budget:
     Args:
         share: seconds the recorder may take per second of training; infinity lifts every limit.
         stopwatch: where training time and the time spent are read.
+        head_start: seconds of credit lent at the start.
     """
 
-    def __init__(self, share: float, stopwatch: Stopwatch) -> None:
+    def __init__(self, share: float, stopwatch: Stopwatch, head_start: float = HEAD_START) -> None:
         self.share = share
         self._stopwatch = stopwatch
-        self._given = 0.0
-        self._earned = dict.fromkeys(PARTS, 0.0)
+        self._lent = self._given = head_start if 0 < share < math.inf else 0.0
+        self._earned = {name: part * self._lent for name, part in PARTS.items()}
         self._cost = dict.fromkeys(PARTS, 0.0)
 
     def expect(self, activity: str, seconds: float) -> None:
@@ -110,6 +114,12 @@ class Budget:
     def affords(self, activity: str) -> bool:
         """Whether one more occurrence fits, judged by what it cost before."""
         return math.isinf(self.share) or (self.share > 0 and self.balance(activity) >= self._cost[activity])
+
+    @property
+    def in_debt(self) -> bool:
+        """Whether the run is too short so far to have earned its head start."""
+        clocked = self._stopwatch.seconds
+        return self._lent > 0 and self.share * clocked["training"] - clocked["bookkeeping"] < self._lent
 
     def settle(self) -> None:
         """Turn the training time since the last call into credit, less what each step's bookkeeping cost."""

@@ -8,13 +8,15 @@ from typing import Any
 from torch import nn
 from torch.optim import Optimizer
 
-from weightsmith.init.following import following_activations
 from weightsmith.recording.activations import Activations
 from weightsmith.recording.budget import Budget, Spacing, Stopwatch
 from weightsmith.recording.hooks import OptimizerHooks, Taken, WeightSampler
 from weightsmith.recording.measure import locate_non_finite, take_sketch
 from weightsmith.recording.report import Reporter
-from weightsmith.recording.watched import Watched
+from weightsmith.recording.watched import Watched, following
+
+_HEAD_START_INTERVAL = 0.01
+"""Seconds of training between measured steps while these are paid from the head start, which would be gone at once."""
 
 _POLL = 0.25
 """Seconds of training after which the plan is looked at again in any case."""
@@ -64,7 +66,7 @@ class Observer:
             WeightSampler(watched, self._set_ready)
         ]
         watchers = (
-            Activations(model, following_activations(model), prefix, partial(guard, "activations"))
+            Activations(model, following(watched, prefix), prefix, partial(guard, "activations"))
             for prefix, model in models.items()
         )
         self._activations = [one for one in watchers if one]
@@ -75,6 +77,7 @@ class Observer:
         # less than a 250th part of the time so far: a day of training keeps below two thousand.
         self._spacing = Spacing(growth=1.1, seconds=2.0, share=1 / 250)
         self._last_measured = self._last_sketched = -1
+        self._measured_at = 0.0
         self._spent_before: dict[str, float] = {}
 
     def rehearse(self) -> None:
@@ -140,8 +143,10 @@ class Observer:
         sketching = self._spacing.wants(step + 1, time) and self._budget.affords("sketches")
         # The first step tells most about how a training begins, and what measuring costs.
         first = not self.measured and self._budget.share > 0
-        if not (first or sketching or self._budget.affords("scalars")):
-            return min(self._budget.wait("scalars"), _POLL)
+        early = self._budget.in_debt and time - self._measured_at < _HEAD_START_INTERVAL
+        if not (first or sketching or (self._budget.affords("scalars") and not early)):
+            return min(max(self._budget.wait("scalars"), _HEAD_START_INTERVAL if early else 0.0), _POLL)
+        self._measured_at = time
         self._sketching = sketching
         self._spent_before = dict(self._stopwatch.seconds)
         if self._activations and not self._activations_armed and self._budget.affords("activations"):

@@ -1,6 +1,6 @@
 """Which weights a recorder watches, and where each of them lives."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 
@@ -9,9 +9,10 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from weightsmith.errors import InputError
+from weightsmith.init.following import following_activations
 from weightsmith.names import Patterns, matches
 from weightsmith.sources.module import describe, unwrap
-from weightsmith.weight import WeightInfo
+from weightsmith.weight import MATRIX_ROLES, WeightInfo
 
 Models = nn.Module | Mapping[str, nn.Module]
 
@@ -100,11 +101,13 @@ def watch(models: Mapping[str, nn.Module], include: Patterns, exclude: Patterns)
     """
     watched, seen = [], set()
     for prefix, model in models.items():
+        following = following_activations(model)
         for info in describe(model):
             name = prefix + info.name
             if info.tied_to is not None or not matches(name, include) or matches(name, exclude):
                 continue
-            found = _locate(model, replace(info, name=name), info.name)
+            activation = following.get(info.name.rpartition(".")[0]) if info.role in MATRIX_ROLES else None
+            found = _locate(model, replace(info, name=name, activation=activation), info.name)
             identity = tuple(id(original) for original in found.originals())
             if info.size and identity not in seen and not found.originals()[0].is_meta:
                 seen.add(identity)  # two models of a mapping may share a module
@@ -112,6 +115,12 @@ def watch(models: Mapping[str, nn.Module], include: Patterns, exclude: Patterns)
     if not watched:
         raise InputError("no weight to record: the model has none that 'include' and 'exclude' leave")
     return watched
+
+
+def following(watched: Sequence[Watched], prefix: str) -> dict[str, str]:
+    """The activation that follows each watched layer of the model of that prefix, by the layer's path."""
+    own = [one.info for one in watched if one.name.startswith(prefix)]
+    return {info.name.removeprefix(prefix).rpartition(".")[0]: info.activation for info in own if info.activation}
 
 
 def _locate(model: nn.Module, info: WeightInfo, name: str) -> Watched:
