@@ -17,8 +17,8 @@ PARTS = {"scalars": 0.4, "activations": 0.1, "sketches": 0.25, "snapshots": 0.1,
 CAPACITY = 2.0
 """A bucket holds this many times its activity's cost: a pause in training does not turn into a burst of work."""
 
-HEAD_START = 0.025
-"""Seconds of credit that are lent at the start, so that a run of a second has something to show; repaid first of all."""
+HEAD_START = 0.05
+"""Seconds of credit lent at the start, so that a run of a second has something to show; repaid first of all."""
 
 _MEMORY = 0.3  # weight of the newest cost in the running mean: a one-off delay is forgotten after a few measurements
 
