@@ -1,6 +1,7 @@
 """The report against an optimum known from elsewhere."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -88,3 +89,29 @@ def test_baselines() -> None:
     assert spread("regression", values) == pytest.approx(2 + 8)
     assert metric_value("r2", 5.0, 10.0) == 0.5
     assert np.isnan(metric_value("accuracy", 0.0, 0.0))
+
+
+@pytest.mark.parametrize("keep", ["best", "last"])
+def test_the_weights_that_the_recipe_keeps_are_those_reported_and_returned(private_store: Path, keep: str) -> None:
+    """Trained far past its best epoch, so that the two differ."""
+    recipe = Recipe.from_dict(
+        {
+            "data": "breast_cancer",
+            "model": "linear",
+            "optimizer": {"name": "adam", "lr": 0.1},
+            "penalties": {"l1": 0.05},
+            "batch_size": 512,
+            "budget": {"epochs": 150, "keep": keep},
+            "threads": 1,
+        }
+    )
+    result = train(recipe, store=private_store, progress=False)
+    assert result.best is not None
+    assert result.last is not None
+    assert result.best.step != result.last.step
+    kept = result.best if keep == "best" else result.last
+    assert result.metrics["test_loss"] == kept.test.loss
+    weight = result.model.output.weight
+    assert result.zeros["output.weight"] == pytest.approx(float((weight == 0).float().mean()))
+    names = {feature.index for feature in result.report.surviving}
+    assert names == set(weight[0].nonzero().flatten().tolist())

@@ -21,7 +21,7 @@ class Outcome:
     Attributes:
         best: the weights of the lowest validation loss; None where no epoch ended.
         last: those of the last step; None likewise, and where they are not finite.
-        report: zeros and features of the best weights, optimality of the last.
+        report: zeros and features of the weights that are kept, optimality of the last.
     """
 
     best: Measurement | None
@@ -46,12 +46,17 @@ def finish(loop: Loop, ending: Ending) -> Outcome:
         last = Measurement(loop.position.step, loop.validation, _scores(test, parts))
         feed = Feed(parts.data.train, parts.fabric.device)
         optimality = measure_optimality(parts.module, feed, parts.objective, parts.recipe)
-    last_weights = copy_weights(parts.module.state_dict())
+    last_weights, last_report = copy_weights(parts.module.state_dict()), _report(parts, optimality)
     parts.module.load_state_dict(loop.best_weights)
     best = Measurement(loop.best.step, loop.best_scores, _scores(test, parts))
-    report = _report(parts, optimality)
+    best_report = _report(parts, optimality)
     parts.module.load_state_dict(last_weights)
-    return Outcome(best, last, report)
+    return Outcome(best, last, last_report if _keeps_last(parts, last) else best_report)
+
+
+def _keeps_last(parts: Assembly, last: Measurement | None) -> bool:
+    """Whether the recipe wants the last weights, and they are fit to be kept."""
+    return parts.recipe.budget.keep == "last" and last is not None
 
 
 def keeps_best(best: Measurement | None, last: Measurement | None) -> bool:
@@ -75,10 +80,11 @@ def _report(parts: Assembly, optimality: list[Optimality]) -> WeightReport:
 
 
 def metrics_of(loop: Loop, outcome: Outcome) -> dict[str, float]:
-    """Scores by the names they have in a run's summary: those of the best weights plain, of the last with `last_`."""
+    """Scores by the names they have in a run's summary: those of the kept weights plain, of the last with `last_`."""
     metric = loop.parts.objective.metric
     found: dict[str, float] = {}
-    for prefix, measured in (("", outcome.best), ("last_", outcome.last)):
+    kept = outcome.last if _keeps_last(loop.parts, outcome.last) else outcome.best
+    for prefix, measured in (("", kept), ("last_", outcome.last)):
         if measured is not None:
             found |= measured.numbers(metric, prefix)
     return found
@@ -88,29 +94,34 @@ def summary_of(loop: Loop, ending: Ending, outcome: Outcome) -> dict[str, Any]:
     """What the run's summary says about the training, as plain JSON values."""
     parts = loop.parts
     numbers = {name: value if isfinite(value) else None for name, value in metrics_of(loop, outcome).items()}
+    metric, best = (
+        parts.objective.metric,
+        {} if outcome.best is None else outcome.best.numbers(parts.objective.metric, ""),
+    )
     summary = {
         "epochs": loop.position.epoch,
         "steps": loop.position.step,
         "training_seconds": loop.position.seconds,
         "task": parts.objective.task,
-        "metric": parts.objective.metric,
+        "metric": metric,
         "ending": ending,
         "verdict": None if loop.monitor.current is None else loop.monitor.current.verdict,
         "best_step": loop.best.step,
-        f"best_val_{parts.objective.metric}": numbers.get(f"val_{parts.objective.metric}"),
-        "best_val_loss": numbers.get("val_loss"),
+        f"best_val_{metric}": best.get(f"val_{metric}"),
+        "best_val_loss": best.get("val_loss"),
         "checkpoint_seconds": loop.clock.seconds,
         "checkpoints": loop.clock.written,
     }
     report = outcome.report.to_json()
-    report["best_zeros"] = report.pop("zeros")
+    report["kept_zeros"] = report.pop("zeros")
     return summary | numbers | (report if outcome.best is not None else {})
 
 
 def result_of(loop: Loop, journal: Journal, ending: Ending, outcome: Outcome) -> TrainResult:
-    """The result, with the best weights in the model, which goes to the CPU and to evaluation mode."""
+    """The result, with the kept weights in the model, which goes to the CPU and to evaluation mode."""
     module = loop.parts.module
-    if loop.best_weights is not None and ending != "interrupted":
+    keeps_last = ending == "interrupted" or _keeps_last(loop.parts, outcome.last)
+    if loop.best_weights is not None and not keeps_last:
         module.load_state_dict(loop.best_weights)
     return TrainResult(
         run_id=journal.run_id,

@@ -42,7 +42,7 @@ class WeightReport:
     """The weights after training.
 
     Attributes:
-        zeros: exact zeros of every weight, biases included, as the model uses it (best weights).
+        zeros: exact zeros of every weight, biases included, as the model uses it (of the weights that are kept).
         optimality: of every weight that L1 holds back, at the last step, where the optimizer stopped; empty without L1.
         features: the inputs by importance, most important first; empty where the first layer does not see them one by
             one.

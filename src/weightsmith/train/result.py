@@ -41,14 +41,15 @@ class TrainResult:
         run_id: its run in the store; None where nothing was recorded.
         ending: why it stopped: `budget`, `early_stopping`, `interrupted`, `non_finite`.
         verdict: the monitor's last word; None where no epoch ended.
-        metrics: scores of the best weights by the names they have in the run's summary (`test_accuracy`, `val_loss`,
+        metrics: scores of the kept weights by the names they have in the run's summary (`test_accuracy`, `val_loss`,
             ...), those of the last weights with `last_` before; empty after an interrupt.
         best: the weights of the lowest validation loss; None where no epoch ended, and after an interrupt.
         last: the weights of the last step; None likewise, and where they are not finite.
         epochs: complete epochs.
         steps: updates of the weights.
         seconds: spent training, over all sittings of a resumed run.
-        model: the trained model, on the CPU, in evaluation mode, with the best weights (the last after an interrupt).
+        model: the trained model, on the CPU, in evaluation mode, with the kept weights: the best, or the last
+            where the recipe's `budget.keep` says so or after an interrupt.
         report: zeros, optimality and surviving features.
         recorder: what recording cost (`RecorderCost.to_json`); empty where nothing was recorded.
         checkpoint_seconds: spent on checkpoints in this sitting.

@@ -94,7 +94,7 @@ def train(
         progress: whether to show how it goes on standard error.
 
     Returns:
-        Scores of the best and the last weights, the monitor's verdict, the model with the best weights, the report.
+        Scores of the best and the last weights, the monitor's verdict, the model with the weights that `budget.keep` names, the report.
 
     Raises:
         InputError: a recipe, data or model that cannot be used; a run that cannot be resumed.
@@ -222,7 +222,7 @@ def _run(
     on_epoch: Callable[[Epoch], None] | None,
     saved: Saved | None,
 ) -> TrainResult:
-    """Train and measure inside the recorder's block; the model comes out with the best weights."""
+    """Train and measure inside the recorder's block; the model comes out with the kept weights."""
     journal = Journal(recorder)
     with Interrupt() as interrupt, suppress(StoppedError, BrokenError), recorder or nullcontext():
         loop = Loop(parts, journal, shown, interrupt, on_epoch)

@@ -247,12 +247,14 @@ class Budget(Part):
         steps: updates of the weights.
         seconds: wall-clock time.
         early_stopping: epochs without a better validation score after which to stop; null: never.
+        keep: the weights that count at the end: the `best` by validation loss, or the `last`.
     """
 
     epochs: Count | None = None
     steps: Count | None = None
     seconds: Positive | None = None
     early_stopping: Count | None = None
+    keep: Literal["best", "last"] = "best"
 
     @model_validator(mode="before")
     @classmethod
