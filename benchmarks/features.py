@@ -4,7 +4,7 @@
 
 Prints one line a problem: test score and surviving features of both. For Madelon (500 features, of which 5 are
 informative, 15 are combinations of these and 480 are noise) it also counts survivors that are informative-like: those
-that correlate with another feature by more than 0.5, as the noise does not (Guyon et al. 2004 describe how it was made).
+that correlate with another feature by more than 0.5, as the noise does not (Guyon et al. 2004 say how it was made).
 """
 
 import sys

@@ -64,37 +64,36 @@ def _table(summaries: "list[RunSummary]", label: str) -> "Table":
     from rich.table import Table
 
     table = Table(title=f"Runs in {escape(label)}", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for heading in ("run", "status", "started", "result", "verdict", "name"):
-        table.add_column(heading, overflow="fold", no_wrap=heading != "name")
+    for heading in ("run", "status", "age", "result", "verdict"):
+        table.add_column(heading, overflow="fold", min_width=20 if heading == "run" else None)
     for summary in summaries:
         style = STATUS_STYLES.get(summary.status, "")
         table.add_row(
-            summary.id,
+            f"{summary.id}\n[dim]{escape(summary.name)}[/]" if summary.name else summary.id,
             f"[{style}]{summary.status}[/]" if style else summary.status,
-            _ago(summary.created),
+            _age(summary.created),
             result(summary.summary),
-            escape(str(summary.summary.get("verdict", ""))),
-            escape(summary.name or ""),
+            escape(str(summary.summary.get("verdict") or "")),
         )
     return table
 
 
 def result(summary: dict[str, Any]) -> str:
-    """The one number a run is judged by, in words: `test accuracy 0.981`."""
+    """The one number a run is judged by, in words: `0.981 accuracy` on the test rows, else on the validation rows."""
     metric = summary.get("metric", "loss")
-    for prefix, words in (("test", "test"), ("best", "validation")):
+    for prefix, rows in (("test", ""), ("val", "val. ")):
         value = summary.get(f"{prefix}_{metric}")
         if isinstance(value, int | float):
-            return f"{words} {metric} {value:.4g}"
+            return f"{value:.4g} {rows}{metric}"
     return ""
 
 
-def _ago(moment: datetime) -> str:
+def _age(moment: datetime) -> str:
     seconds = (datetime.now(UTC) - moment).total_seconds()
     for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= length:
-            return f"{seconds / length:.0f} {unit} ago"
-    return f"{max(seconds, 0):.0f} s ago"
+            return f"{seconds / length:.0f} {unit}"
+    return f"{max(seconds, 0):.0f} s"
 
 
 def _show(run: "Run", *, as_json: bool) -> None:

@@ -208,7 +208,7 @@ def _notes(histograms: Histograms) -> list[str]:
     else:
         notes.append("Heights compare within a layer.")
     if histograms.thinned:
-        notes.append(f"Of all recorded steps, {RIDGES} are shown, evenly spaced.")
+        notes.append(f"Of all sketched steps {RIDGES} are shown, picked evenly from their list.")
     if histograms.left_out:
         notes.append(f"{histograms.left_out} further layers are not shown: name them to see them.")
     return notes

@@ -94,10 +94,8 @@ def summary_of(loop: Loop, ending: Ending, outcome: Outcome) -> dict[str, Any]:
     """What the run's summary says about the training, as plain JSON values."""
     parts = loop.parts
     numbers = {name: value if isfinite(value) else None for name, value in metrics_of(loop, outcome).items()}
-    metric, best = (
-        parts.objective.metric,
-        {} if outcome.best is None else outcome.best.numbers(parts.objective.metric, ""),
-    )
+    metric = parts.objective.metric
+    best = {} if outcome.best is None else outcome.best.numbers(metric, "")
     summary = {
         "epochs": loop.position.epoch,
         "steps": loop.position.step,

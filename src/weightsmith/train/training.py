@@ -94,7 +94,8 @@ def train(
         progress: whether to show how it goes on standard error.
 
     Returns:
-        Scores of the best and the last weights, the monitor's verdict, the model with the weights that `budget.keep` names, the report.
+        Scores of the best and the last weights, the monitor's verdict, the model with the weights that `budget.keep`
+        names, the report.
 
     Raises:
         InputError: a recipe, data or model that cannot be used; a run that cannot be resumed.
