@@ -40,3 +40,8 @@ def test_choosing_an_unknown_name_says_what_was_given_and_what_is_allowed():
     assert choose("adam", ["adam"], "optimizer") == "adam"
     with pytest.raises(InputError, match=r"unknown optimizer 'adamm': choose from adam, muon; did you mean 'adam'\?"):
         choose("adamm", ["adam", "muon"], "optimizer")
+
+
+def test_what_is_no_name_is_named():
+    with pytest.raises(InputError, match="unknown kind '3'"):
+        choose(3, ["binary"], "kind")

@@ -449,3 +449,25 @@ def test_importing_it_loads_nothing_heavy():
     heavy = "('numba', 'scipy', 'torch', 'matplotlib')"
     code = f"import sys, weightsmith.sketch; print([name for name in {heavy} if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "[]\n"
+
+
+@pytest.mark.parametrize("values", [[1e308, -1e308, 1e300, 5.0], [1e130, -1e130, 3e130], [1e39, 1.0]])
+def test_values_beyond_float32_still_give_every_answer(values):
+    sketch = Sketch.of(np.array(values))
+    edges = sketch.edges(10)
+    assert (edges[0], edges[-1]) == (min(values), max(values))
+    assert sketch.histogram(edges).sum() == len(values)
+    assert sketch.to_json()["maximum"] == max(values)
+    assert "nan" not in sketch._repr_html_().split("figcaption")[0]
+
+
+def test_the_tail_beyond_zero_is_what_is_not_zero():
+    assert Sketch.of(np.array([0.0, -0.0, 1e-45, -1e-40, 2.0], np.float32)).tail(0) == 0.6
+    assert Sketch.of(np.array([0.0, np.nan, 1.0])).tail(0.0) == 0.5
+
+
+def test_moments_count_the_spread_within_a_bin():
+    sketch = Sketch.of(np.linspace(1.0, 1.0077, 10_001, dtype=np.float32))
+    assert len(sketch.keys) == 1
+    assert sketch.skewness == pytest.approx(0.0, abs=1e-3)
+    assert sketch.kurtosis == pytest.approx(-1.2, abs=1e-3)

@@ -20,7 +20,7 @@ def matches(name: str, patterns: Patterns) -> bool:
 
 def suggestion(given: str, allowed: Iterable[str]) -> str:
     """A closing clause for an error message: `; did you mean 'adam'?`, or nothing where no name is close."""
-    close = difflib.get_close_matches(given.lower(), list(allowed), n=1, cutoff=0.6)
+    close = difflib.get_close_matches(str(given).lower(), list(allowed), n=1, cutoff=0.6)
     return f"; did you mean '{close[0]}'?" if close else ""
 
 

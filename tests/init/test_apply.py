@@ -487,3 +487,28 @@ def test_sample_tells_what_tracing_cannot():
     assert init.explain(model)[0].scheme == "xavier_uniform"
     assert "sample" in init.explain(model)[0].reason
     assert init.apply(model, sample=torch.ones(2, 4))[0].scheme == "he_normal"
+
+
+@pytest.mark.parametrize("scheme", [None, 3, ["normal"], {1: "normal"}])
+def test_schemes_of_the_wrong_type_are_named(scheme):
+    with pytest.raises(InputError, match="not"):
+        init.apply(mlp(), scheme)
+
+
+@pytest.mark.parametrize("seed", [None, 1.5, "a"])
+def test_a_seed_is_a_whole_number(seed):
+    with pytest.raises(InputError, match="seed"):
+        init.apply(mlp(), seed=seed)
+
+
+def test_only_modules_are_initialized():
+    with pytest.raises(InputError, match="list"):
+        init.apply([mlp()])
+
+
+def test_a_spread_that_is_not_finite_is_refused_before_anything_is_written():
+    model = mlp()
+    before = copy.deepcopy(model.state_dict())
+    with pytest.raises(InputError, match="spread would be inf"):
+        init.apply(model, {"name": "xavier_normal", "gain": math.inf})
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())

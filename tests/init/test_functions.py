@@ -262,3 +262,10 @@ def test_sparse_refuses():
 def test_unknown_mode():
     with pytest.raises(InputError, match="unknown mode 'fan_avg'"):
         init.kaiming_normal_(torch.empty(2, 2), mode="fan_avg")
+
+
+@pytest.mark.parametrize("fill", [init.orthogonal_, init.trunc_normal_, init.truncated_normal_])
+@pytest.mark.parametrize("dtype", [torch.int64, torch.complex64])
+def test_what_cannot_hold_a_real_draw_is_refused(fill, dtype):
+    with pytest.raises(InputError, match=str(dtype).removeprefix("torch.")):
+        fill(torch.zeros(3, 3, dtype=dtype))

@@ -1,4 +1,5 @@
 import copy
+import math
 from itertools import pairwise
 
 import numpy as np
@@ -384,7 +385,7 @@ def test_one_element_and_no_elements():
         ("sparse", {}, "needs the option 'sparsity'"),
         ("sparse", {"sparsity": 1.0}, "below 1"),
         ("sparse", {"sparsity": float("nan")}, "below 1"),
-        ("sparse", {"sparsity": "much"}, "wrong type"),
+        ("sparse", {"sparsity": "much"}, "sparsity is a share, a number, not 'much'"),
         ("sparse", {"sparsity": 0.5, "start": 0.9, "end": 0.1}, "start <= end"),
         ("sparse", {"sparsity": 0.5, "scope": "row"}, "unknown scope"),
         ("continuous", {"minimum": 1.0, "maximum": 0.0}, "no value lies"),
@@ -425,3 +426,80 @@ def test_state_of_another_kind_is_refused():
     controller = kinds.sparse(mlp(4, 3), 0.5)
     with pytest.raises(InputError, match="of kind 'binary'"):
         controller.load_state_dict({"kind": "binary", "progress": 0.5})
+
+
+def computed() -> nn.Sequential:
+    norms = nn.utils.parametrizations
+    return nn.Sequential(
+        nn.Linear(4, 4), norms.weight_norm(nn.Linear(4, 4)), norms.spectral_norm(nn.Linear(4, 4)), nn.Linear(4, 4)
+    )
+
+
+def test_weights_computed_from_several_tensors_are_left():
+    model = computed()
+    controller = kinds.sparse(model, 0.5, start=0, end=0)
+    assert controller.assignments[1].reason == "a parametrization computes it from several tensors"
+    assert [float((layer.weight == 0).float().mean()) > 0 for layer in model] == [True, False, True, True]
+    kinds.binary(computed(), first_and_last="binary").step(1.0)
+
+
+def test_computed_weights_are_not_projected():
+    model = computed()
+    stored = model[2].parametrizations.weight.original.detach().clone()
+    controller = kinds.continuous(model, unit_norm=True)
+    assert [site.name for site in controller.sites] == ["0.weight", "3.weight"]
+    assert torch.equal(model[2].parametrizations.weight.original, stored)
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"kind": "continuous", "minimum": math.nan}, "minimum"),
+        ({"kind": "continuous", "maximum": "a"}, "maximum"),
+        ({"kind": "sparse", "sparsity": "0.5"}, "sparsity"),
+        ({"kind": "sparse", "sparsity": None}, "sparsity"),
+        ({"kind": "sparse", "sparsity": 0.5, "start": "a"}, "start"),
+    ],
+)
+def test_options_of_the_wrong_type_are_named(options, named):
+    options = dict(options)
+    make = getattr(kinds, options.pop("kind"))
+    with pytest.raises(InputError, match=named):
+        make(mlp(4, 4, 4), **options)
+
+
+def test_what_has_no_weights_is_named():
+    with pytest.raises(InputError, match="NoneType"):
+        kinds.binary(None)
+    with pytest.raises(InputError, match="meta device"):
+        kinds.sparse(mlp(4, 4, 4).to("meta"), 0.5)
+    model = mlp(4, 4, 4)
+    controller = kinds.sparse(model, 0.5)
+    for progress in ("a", None):
+        with pytest.raises(InputError, match="progress"):
+            controller.step(progress)
+    with pytest.raises(InputError, match="sparse already"):
+        kinds.sparse(model, 0.5)
+
+
+def test_a_masked_weight_never_comes_back_however_far_momentum_moves_it():
+    model = mlp(8, 8, 8)
+    controller = kinds.sparse(model, 0.8, start=0, end=1)
+    controller.step(0.5)
+    chains = [layer.parametrizations.weight for layer in (model[0], model[2])]
+    masked = [~chain[0].mask.clone() for chain in chains]
+    assert all(mask.any() for mask in masked)
+    with torch.no_grad():
+        for chain, mask in zip(chains, masked, strict=True):
+            chain.original.masked_fill_(mask, 100.0)
+    controller.step(1.0)
+    for chain, mask in zip(chains, masked, strict=True):
+        assert not chain[0].mask[mask].any()
+        assert not chain.original[mask].any()
+
+
+def test_a_weight_assigned_to_a_binary_one_stays_where_gradients_reach_it():
+    model = mlp(4, 4)
+    kinds.binary(model, first_and_last="binary")
+    model[0].weight = torch.full((4, 4), 3.0)
+    assert torch.equal(model[0].parametrizations.weight.original, torch.ones(4, 4))

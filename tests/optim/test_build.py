@@ -209,3 +209,16 @@ def test_mistakes_in_parameters():
         build(nn.Linear(2, 2).parameters(), "adam")
     with pytest.raises(InputError, match="momentum of optimizer 'nesterov'"):
         build(network(), "nesterov", momentum=0.0)
+
+
+@pytest.mark.parametrize("given", [None, 3])
+def test_what_is_no_model_is_named(given):
+    with pytest.raises(InputError, match=f"parameters must be .* got {type(given).__name__}"):
+        build(given, "adam")
+
+
+def test_names_of_the_wrong_type_are_named():
+    with pytest.raises(InputError, match="unknown optimizer 'None'"):
+        build(nn.Linear(2, 2), None)
+    with pytest.raises(InputError, match="got 'l1'"):
+        build(nn.Linear(2, 2), "adam", penalties="l1")

@@ -418,3 +418,19 @@ def test_it_describes_itself():
     model = network()
     text = repr(Proximal(torch.optim.Adam(model.parameters()), L1(0.1), model))
     assert text.startswith("Proximal(L1(strength=0.1), Adam (")
+
+
+@pytest.mark.parametrize("patterns", [{"include": "0"}, {"exclude": "3"}, {"include": iter(["0"])}])
+def test_patterns_hold_for_groups_that_are_added_later(patterns):
+    model = network()
+    optimizer = torch.optim.SGD(model[0].named_parameters(prefix="0"), lr=0.1)
+    if "exclude" in patterns:
+        optimizer.add_param_group({"params": [*model[1].named_parameters(prefix="1")]})
+        patterns = {"exclude": "3", "parameters": model}
+    held = Proximal(optimizer, L1(100.0), **patterns)
+    held.add_param_group({"params": [*model[3].named_parameters(prefix="3")]})
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    held.step()
+    assert not model[0].weight.any()
+    assert model[3].weight.all()

@@ -1,3 +1,5 @@
+import copy
+import pickle
 from contextlib import nullcontext
 
 import pytest
@@ -152,3 +154,14 @@ def test_gradients_are_not_touched():
 
 def test_a_model_without_such_activations_is_not_watched():
     assert not activations_of(nn.Sequential(nn.Linear(3, 2), nn.GELU(), nn.Linear(2, 2)))
+
+
+def test_a_model_is_copied_and_pickled_without_its_hooks():
+    model = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3), nn.ReLU())
+    watching = activations_of(model)
+    watching.arm()
+    copies = [copy.deepcopy(model), pickle.loads(pickle.dumps(model))]
+    for _ in range(RECENT):
+        for each in copies:
+            each(torch.randn(5, 4))
+    assert not list(watching.series())

@@ -1,4 +1,6 @@
+import copy
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -436,3 +438,76 @@ def test_location_instead_of_a_store(tmp_path):
     assert recorder.run.series("loss").values.tolist() == [1.0]
     with Store.open(tmp_path / "there") as store:
         assert store.run("latest").environment["packages"]["torch"]
+
+
+def test_the_users_models_can_be_copied_while_they_are_recorded(store):
+    model = nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 3))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    with record(model, optimizer, budget=ALWAYS, store=store) as recorder:
+        train(model, optimizer, recorder, 2)
+        assert model[0]._forward_hooks  # else the copy below shows nothing
+        best, moved = copy.deepcopy((model, optimizer))
+        assert pickle.loads(pickle.dumps(model)).state_dict().keys() == model.state_dict().keys()
+        train(best, moved, recorder, 1)
+    assert recorder.failure is None
+    assert steps_of(recorder.run.series("norm", "0.weight")) == [0, 1, 2, 3]
+
+
+def test_each_optimizer_has_its_own_learning_rate_and_gradient_sketches(store):
+    models = {"often": tiny(), "rarely": tiny(seed=1)}
+    often, rarely = (
+        torch.optim.SGD(model.parameters(), lr=rate) for model, rate in zip(models.values(), (0.1, 0.2), strict=True)
+    )
+    sketched = []
+    with record(models, [often, rarely], budget=ALWAYS, store=store) as recorder:
+        for step in range(1, 61):
+            for model in models.values():
+                model(torch.randn(8, 6)).square().mean().backward()
+            often.step()
+            often.zero_grad()
+            if step % 15 == 0:
+                rarely.step()
+                rarely.zero_grad()
+                sketched.append(step)
+            recorder.step()
+        run = recorder.run
+    assert set(run.series("learning_rate").values) == {0.1}
+    assert run.series("learning_rate_2").steps.tolist() == sketched
+    assert set(run.series("learning_rate_2").values) == {0.2}
+    assert [step for step, _ in run.sketches("rarely.0.weight", "gradient")] == sketched
+
+
+def test_a_recorder_records_one_run(store):
+    model = tiny()
+    recorder = record(model, store=store)
+    for ask in ("run_id", "files", "run", "cost"):
+        with pytest.raises(InputError, match="no run yet"):
+            getattr(recorder, ask)
+    with recorder, pytest.raises(InputError, match="one run"):
+        recorder.__enter__()
+    with pytest.raises(InputError, match="one run"):
+        recorder.__enter__()
+    assert recorder.run.status == "completed"
+
+
+@pytest.mark.parametrize("loss", [torch.tensor(1 + 2j), 10**400])
+@pytest.mark.parametrize("steps", [0, 20])
+def test_a_loss_that_is_no_real_number_is_refused_and_recording_goes_on(store, loss, steps):
+    model = tiny()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with record(model, optimizer, budget=0, store=store) as recorder:
+        train(model, optimizer, recorder, steps)
+        with pytest.raises(InputError, match="single number"):
+            recorder.step(loss=loss)
+        with pytest.raises(InputError, match="label"):
+            recorder.snapshot(3)
+        with pytest.raises(InputError, match="kind"):
+            recorder.event(3)
+    assert recorder.failure is None
+    assert len(recorder.run.series("loss").steps) == steps
+
+
+@pytest.mark.parametrize("arguments", [{"budget": "all"}, {"budget": None}, {"optimizer": 3}])
+def test_arguments_of_the_wrong_type_are_named(arguments):
+    with pytest.raises(InputError, match=next(iter(arguments))):
+        record(tiny(), **arguments)

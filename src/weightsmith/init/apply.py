@@ -1,7 +1,9 @@
 """Initialize a whole model: decide for every weight, say why, then draw."""
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -52,8 +54,10 @@ def apply(
 
     Raises:
         InputError: an unknown scheme or option, a pattern that matches nothing, a scheme that does not fit a weight's
-            shape, or weights on the meta device.
+            shape, weights on the meta device, or a seed that is no whole number.
     """
+    if not isinstance(seed, Integral):
+        raise InputError(f"the seed is a whole number, not {seed!r}")
     plans = _plans(model, scheme, sample)
     for plan in plans:
         if plan.slot.tensor.is_meta:
@@ -77,6 +81,8 @@ def explain(model: nn.Module, sample: Any = None, scheme: str | Mapping[str, Any
 
 
 def _plans(model: nn.Module, scheme: str | Mapping[str, Any], sample: Any) -> list[_Plan]:
+    if not isinstance(model, nn.Module):
+        raise InputError(f"only a torch.nn.Module can be initialized, not a {type(model).__name__}")
     wishes = _wishes(scheme)
     slots = list(_slots(model, sample))
     _refuse_idle_patterns(wishes, [slot.info.name for slot in slots])
@@ -87,9 +93,13 @@ def _plans(model: nn.Module, scheme: str | Mapping[str, Any], sample: Any) -> li
 
 
 def _wishes(scheme: str | Mapping[str, Any]) -> dict[str, Wish]:
+    if not isinstance(scheme, (str, Mapping)):
+        raise InputError(f"a scheme is a name, {{'name': ..., option: ...}} or patterns with these, not {scheme!r}")
     if isinstance(scheme, str) or ("name" in scheme and isinstance(scheme["name"], str)):
         scheme = {"*": scheme}
     for pattern, wish in scheme.items():
+        if not isinstance(pattern, str):
+            raise InputError(f"a pattern over weight names is a text, not {pattern!r}")
         name, options = _named(wish, pattern)
         if name == "auto" and options:
             raise InputError(f"scheme 'auto' takes no options, and '{pattern}' gives {', '.join(options)}")
@@ -147,6 +157,8 @@ def _plan(slot: Slot, wishes: Mapping[str, Wish], names: list[str]) -> _Plan:
     except (ValueError, TypeError, RuntimeError) as error:
         raise InputError(f"'{slot.info.name}' cannot start as {choice.scheme.name}: {error}") from None
     if std is not None:
+        if not math.isfinite(std):
+            raise InputError(f"'{slot.info.name}' cannot start as {choice.scheme.name}: its spread would be {std}")
         std *= _correction(slot, choice)
     return _Plan(slot, choice, Decision(slot.info.name, choice.scheme.name, gain, std, choice.reason))
 

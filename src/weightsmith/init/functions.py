@@ -129,8 +129,10 @@ def trunc_normal_(
         generator: torch generator on the tensor's device; None for the global one.
 
     Raises:
-        InputError: `std` not positive, `a >= b`, or bounds so far out that the normal holds no mass between them.
+        InputError: a tensor of another dtype, `std` not positive, `a >= b`, or bounds so far out that the normal holds
+            no mass between them.
     """
+    _check_floating(tensor)
     if not (std > 0 and a < b):
         raise InputError(f"a truncated normal needs std > 0 and a < b, not std={std}, a={a}, b={b}")
     if tensor.is_meta or tensor.numel() == 0:
@@ -169,8 +171,9 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = N
     Dimensions after the first are taken as one. 16-bit tensors are factorized in float32 and rounded once.
 
     Raises:
-        InputError: fewer than two dimensions.
+        InputError: fewer than two dimensions, or a dtype that is not floating-point.
     """
+    _check_floating(tensor)
     if tensor.dim() < 2:
         raise InputError(f"orthogonal_ needs a tensor of two or more dimensions, not of shape {_shape(tensor)}")
     if tensor.numel() == 0 or tensor.is_meta:
@@ -241,6 +244,11 @@ def _empty(tensor: Tensor) -> bool:
         warnings.warn("Initializing zero-element tensors is a no-op", stacklevel=3)
         return True
     return False
+
+
+def _check_floating(tensor: Tensor) -> None:
+    if not tensor.is_floating_point():
+        raise InputError(f"only floating-point tensors can be filled with a real draw, not {tensor.dtype}")
 
 
 def _shape(tensor: Tensor) -> tuple[int, ...]:

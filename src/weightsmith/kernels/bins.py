@@ -103,13 +103,14 @@ class Bins:
 
     def central_moments(self, mean: float) -> tuple[float, float, float]:
         """Second, third and fourth moment about `mean`, each bin's spread within itself included."""
-        offset = self.low / 2 + self.high / 2 - mean
-        square = (self.high - self.low) ** 2
-        weight = self.counts / max(self.total, 1)
-        second = offset**2 + square / 12
-        third = offset**3 + offset * square / 4
-        fourth = offset**4 + offset**2 * square / 2 + square**2 / 80
-        return float(weight @ second), float(weight @ third), float(weight @ fourth)
+        with np.errstate(over="ignore", invalid="ignore"):  # of float64's extremes
+            offset = self.low / 2 + self.high / 2 - mean
+            square = (self.high - self.low) ** 2
+            weight = self.counts / max(self.total, 1)
+            second = offset**2 + square / 12
+            third = offset**3 + offset * square / 4
+            fourth = offset**4 + offset**2 * square / 2 + square**2 / 80
+            return float(weight @ second), float(weight @ third), float(weight @ fourth)
 
 
 def suitable_edges(bins: Bins, layout: str, exact: bool, number: int) -> Doubles:
@@ -120,12 +121,14 @@ def suitable_edges(bins: Bins, layout: str, exact: bool, number: int) -> Doubles
     if low == high:
         reach = abs(low) / 2 or 0.5
         return np.linspace(low - reach, high + reach, number + 1)
-    bottom, top = bins.quantile([0.005, 0.995])
+    # No edge can be finer than keys are, and these end with the layout's range.
+    least, most = _lattice(layout)[[0, -1]]
+    bottom, top = np.clip(bins.quantile([0.005, 0.995]), least, most)
     spread = top - bottom
     if spread > 0:
         bottom, top = max(low, bottom - spread), min(high, top + spread)
     else:
-        bottom, top = low, high
+        bottom, top = np.clip([low, high], least, most)
     grid = _snapped(np.linspace(bottom, top, number + 1)[1:-1], layout, exact)
     return np.unique(np.concatenate([[low], grid[(grid > low) & (grid < high)], [high]]))
 

@@ -11,7 +11,7 @@ from weightsmith.errors import InputError
 from weightsmith.kinds.binary import Alphabet, Binarization, Binary, Ends, Scale, clamp_latent
 from weightsmith.kinds.continuous import Projection
 from weightsmith.kinds.controller import Assignment, KindController
-from weightsmith.kinds.selection import keep_ends, matrices, require, select
+from weightsmith.kinds.selection import keep_ends, matrices, plain, require, select
 from weightsmith.kinds.site import Site
 from weightsmith.kinds.sparse import Mask, Schedule, Scope, follow_schedule
 from weightsmith.names import Patterns, choose
@@ -56,10 +56,7 @@ class Kind:
         for option in self.options:
             if option not in options and option not in self.defaults:
                 raise InputError(f"kind '{self.name}' needs the option '{option}'")
-        try:
-            self.settings(**options)
-        except TypeError as error:
-            raise InputError(f"an option of kind '{self.name}' has the wrong type: {error}") from None
+        self.settings(**options)
 
 
 def apply(
@@ -100,7 +97,7 @@ def continuous(
     """Keep weights continuous, within bounds where some are given.
 
     The bounds hold from now on and after every `step`, by projection; the model's parameters and their names stay what
-    they were.
+    they were. Weights that a parametrization computes (spectral norm, ...) cannot be projected and are left.
 
     Args:
         model: any module.
@@ -115,7 +112,7 @@ def continuous(
         InputError: bounds that contradict each other.
     """
     projection = Projection(minimum, maximum, non_negative, unit_norm)
-    sites, left = select(model, include, exclude)
+    sites, left = plain(*select(model, include, exclude))
 
     def project(sites: Sequence[Site], progress: float) -> None:
         for site in sites:
@@ -187,11 +184,14 @@ def sparse(
         exclude: as for `apply`.
 
     Raises:
-        InputError: a share out of range, nothing selected, a weight already of a kind.
+        InputError: a share out of range, nothing selected, a weight already of a kind or on the meta device.
     """
     schedule = Schedule(sparsity, start, end, scope)
     sites, left = select(model, include, exclude)
     require(sites, "sparse", left)
+    for site in sites:
+        if site.stored.is_meta:
+            raise InputError(f"'{site.name}' is on the meta device and has no magnitudes: materialize the model first")
     for site in sites:
         parametrize.register_parametrization(site.owner, site.attribute, Mask(site.stored))
 

@@ -1,6 +1,8 @@
 """Continuous weights, held inside bounds by projecting them back after each step."""
 
+import math
 from dataclasses import dataclass
+from numbers import Real
 
 import torch
 from torch import Tensor
@@ -26,6 +28,9 @@ class Projection:
     unit_norm: bool = False
 
     def __post_init__(self) -> None:
+        for name, bound in (("minimum", self.minimum), ("maximum", self.maximum)):
+            if bound is not None and not (isinstance(bound, Real) and not math.isnan(bound)):
+                raise InputError(f"{name} must be a number, got {bound!r}")
         if self.unit_norm and (self.minimum is not None or self.maximum is not None):
             raise InputError("unit_norm goes with non_negative, not with minimum or maximum: scaling would break them")
         if self.low is not None and self.maximum is not None and self.low > self.maximum:

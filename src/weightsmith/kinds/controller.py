@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any
 
 from weightsmith.errors import InputError
@@ -55,8 +56,8 @@ class KindController:
         Raises:
             InputError: a share outside 0 to 1.
         """
-        if not (math.isfinite(progress) and -1e-6 <= progress <= 1 + 1e-6):
-            raise InputError(f"progress is the share of training that is over, from 0 to 1, not {progress}")
+        if not (isinstance(progress, Real) and math.isfinite(progress) and -1e-6 <= progress <= 1 + 1e-6):
+            raise InputError(f"progress is the share of training that is over, from 0 to 1, not {progress!r}")
         self.progress = min(max(float(progress), 0.0), 1.0)
         self._after_step(self.sites, self.progress)
 

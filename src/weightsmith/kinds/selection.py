@@ -21,6 +21,10 @@ def matrices(model: nn.Module) -> list[WeightInfo]:
 
 def select(model: nn.Module, include: Patterns, exclude: Patterns) -> tuple[list[Site], dict[str, str]]:
     """Weights to be of the kind, and the reason for each matrix that stays continuous."""
+    if not isinstance(model, nn.Module):
+        raise InputError(
+            f"only the weights of a torch.nn.Module can be of a kind, not those of a {type(model).__name__}"
+        )
     model_inside = unwrap(model)
     infos = describe(model)
     candidates = matrices(model)
@@ -48,6 +52,7 @@ def _reason_to_leave(
         "excluded": matches(info.name, exclude),
         "embedding: include it by name": info.role == "embedding" and not outright,
         "tied weights keep their values": info.name in shared,
+        "a parametrization computes it from several tensors": _of_several(site),
         "recurrent layers copy their weights into one block": isinstance(site.owner, nn.RNNBase),
     }
     reason = next((text for text, holds in reasons.items() if holds), "")
@@ -59,7 +64,19 @@ def _reason_to_leave(
 def _kind_of(site: Site) -> str:
     if not parametrize.is_parametrized(site.owner, site.attribute):
         return ""
-    return next((type(step).__name__.lower() for step in site.chain if isinstance(step, (Binary, Mask))), "")
+    names: dict[type[nn.Module], str] = {Binary: "binary", Mask: "sparse"}
+    return next((names[type(step)] for step in site.chain if type(step) in names), "")
+
+
+def _of_several(site: Site) -> bool:
+    return parametrize.is_parametrized(site.owner, site.attribute) and not hasattr(site.chain, "original")
+
+
+def plain(sites: list[Site], left: dict[str, str]) -> tuple[list[Site], dict[str, str]]:
+    """The selection without weights that a parametrization computes: what is stored is not what the model uses."""
+    computed = [site for site in sites if parametrize.is_parametrized(site.owner, site.attribute)]
+    reasons = {site.name: "a parametrization computes it from another tensor" for site in computed}
+    return [site for site in sites if site.name not in reasons], {**left, **reasons}
 
 
 def _outright(name: str, include: Patterns) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Literal, get_args
 
 import torch
@@ -58,6 +59,9 @@ class Schedule:
     scope: Scope = "global"
 
     def __post_init__(self) -> None:
+        for name, share in (("sparsity", self.sparsity), ("start", self.start), ("end", self.end)):
+            if not isinstance(share, Real):
+                raise InputError(f"{name} is a share, a number, not {share!r}")
         if not 0 <= self.sparsity < 1:
             raise InputError(f"sparsity is a share of zeros from 0 up to below 1, not {self.sparsity}")
         if not 0 <= self.start <= self.end <= 1:

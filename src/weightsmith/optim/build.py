@@ -1,6 +1,6 @@
 """An optimizer by name, with decay and penalties on weights alone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -66,7 +66,8 @@ def build(
     check_strength(l2, "l2")
     combined = _combine(ElasticNet(l1, l2), penalties)
     given = model_or_named_parameters
-    source = given if isinstance(given, nn.Module) else list(given)
+    # a generator is read twice
+    source = list(given) if isinstance(given, Iterator) else given
     parameters = trainable(named_parameters(source))
     held = held_back(parameters, include, exclude)
     optimizer = _make(info, parameters, held, settings, _has_sparse_gradients(source))
@@ -83,7 +84,7 @@ def _combine(everywhere: ElasticNet, penalties: Penalties) -> Penalties:
 
 
 def _as_tuple(given: Penalty | Sequence[Penalty]) -> tuple[Penalty, ...]:
-    return tuple(given) if isinstance(given, Sequence) else (given,)
+    return tuple(given) if isinstance(given, Sequence) and not isinstance(given, str) else (given,)
 
 
 def _make(

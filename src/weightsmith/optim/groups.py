@@ -57,8 +57,8 @@ def named_parameters(parameters: Parameters) -> list[Parameter]:
     ]
 
 
-def _checked_pairs(parameters: Iterable[Any]) -> list[tuple[str, Tensor]]:
-    pairs = list(parameters)
+def _checked_pairs(parameters: Any) -> list[tuple[str, Tensor]]:
+    pairs = list(parameters) if isinstance(parameters, Iterable) else [parameters]
     for pair in pairs:
         named = isinstance(pair, tuple) and len(pair) == 2
         if not (named and isinstance(pair[0], str) and isinstance(pair[1], Tensor)):
@@ -82,15 +82,16 @@ def held_back(parameters: Sequence[Parameter], include: Patterns = "*", exclude:
     """
     matrices = [parameter for parameter in parameters if parameter.role in MATRIX_ROLES]
     names = [parameter.name for parameter in matrices]
-    for pattern in (*_as_tuple(include), *_as_tuple(exclude)):
+    for pattern in (*as_tuple(include), *as_tuple(exclude)):
         if pattern != "*":
             check_matches(pattern, names)
-    exclude = _as_tuple(exclude)
-    include = _as_tuple(include)
+    exclude = as_tuple(exclude)
+    include = as_tuple(include)
     return [each for each in matrices if matches(each.name, include) and not matches(each.name, exclude)]
 
 
-def _as_tuple(patterns: Patterns) -> tuple[str, ...]:
+def as_tuple(patterns: Patterns) -> tuple[str, ...]:
+    """Patterns as a tuple, that of a single one too."""
     return (patterns,) if isinstance(patterns, str) else tuple(patterns)
 
 

@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from weightsmith.errors import InputError
-from weightsmith.names import Patterns
-from weightsmith.optim.groups import Parameter, Parameters, held_back, named_parameters
+from weightsmith.names import Patterns, matches
+from weightsmith.optim.groups import Parameter, Parameters, as_tuple, held_back, named_parameters
 from weightsmith.optim.metric import Metric, metric_of, settle_mass
 from weightsmith.penalties.assign import Penalties, assign, penalties_of
 from weightsmith.penalties.elementwise import L1, L2, ElasticNet, shrink_
@@ -77,6 +77,7 @@ class Proximal(Optimizer):
         known = named_parameters(parameters) if parameters is not None else _known_to(optimizer)
         if parameters is not None and not any(id(each.tensor) in moved for each in known):
             raise InputError("parameters: the optimizer moves none of them; pass the model that it was built for")
+        include, exclude = as_tuple(include), as_tuple(exclude)
         candidates = held_back(known, include, exclude)
         assigned = assign((each.name for each in candidates), penalties)
         held = [_hold(each, assigned[each.name]) for each in candidates if each.name in assigned]
@@ -84,11 +85,13 @@ class Proximal(Optimizer):
             raise InputError(f"penalties act on no weight: there are {len(candidates)} weights to choose from")
         self.optimizer = optimizer
         self._penalties = penalties
+        self._include, self._exclude = include, exclude
         self._held = held
         self._prepare()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"optimizer": self.optimizer, "_penalties": self._penalties, "_held": self._held}
+        own = ("optimizer", "_penalties", "_include", "_exclude", "_held")
+        return {name: getattr(self, name) for name in own}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         if "param_groups" in state:  # load_state_dict hands over what belongs to the wrapped optimizer
@@ -142,11 +145,13 @@ class Proximal(Optimizer):
         self.optimizer.defaults = defaults
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add a parameter group; penalties act on its weights as their names (or dimensions) tell."""
+        """Add a parameter group; penalties act on its weights as their names (or dimensions) and the patterns tell."""
         self.optimizer.add_param_group(param_group)
         planned = {id(each.weight) for each in self._held}
         index = len(self.param_groups) - 1
         for each in held_back(_named_in_group(self.param_groups[index], index)):
+            if not matches(each.name, self._include) or matches(each.name, self._exclude):
+                continue
             found = penalties_of(each.name, self._penalties)
             if found and id(each.tensor) not in planned:
                 self._held.append(_hold(each, found))

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -70,14 +70,15 @@ class Activations:
         if self._handles:
             return
         for path, layer in self._layers.items():
-            self._handles.append(layer.register_forward_hook(partial(self._after_layer, path)))
+            self._handles.append(layer.register_forward_hook(_Hook(partial(self._after_layer, path))))
         for module in self._model.modules():
             kind = _MODULES.get(type(module))
             if kind is not None:
-                self._handles.append(module.register_forward_pre_hook(partial(self._before_activation, kind)))
+                hook = _Hook(partial(self._before_activation, kind))
+                self._handles.append(module.register_forward_pre_hook(hook))
             elif isinstance(module, _NORMS):
-                self._handles.append(module.register_forward_hook(self._after_norm))
-        self._handles.append(self._model.register_forward_hook(self._after_model))
+                self._handles.append(module.register_forward_hook(_Hook(self._after_norm)))
+        self._handles.append(self._model.register_forward_hook(_Hook(self._after_model)))
 
     def disarm(self) -> None:
         """Take the hooks away."""
@@ -147,6 +148,23 @@ class Activations:
         axis = _unit_axis(self._layers[path], values)
         if axis is not None:
             self._seen[path].append(_summary(self._following[path], values, axis))
+
+
+class _Hook:
+    """A hook that stays behind: copies of the model and pickles of it get one that does nothing."""
+
+    def __init__(self, function: Callable[..., None]) -> None:
+        self._function = function
+
+    def __call__(self, *arguments: object) -> None:
+        self._function(*arguments)
+
+    def __reduce__(self) -> tuple[type[Self], tuple[Callable[..., None]]]:
+        return type(self), (_nothing,)
+
+
+def _nothing(*_arguments: object) -> None:
+    pass
 
 
 def _summary(kind: str, values: Tensor, axis: int) -> Tensor:

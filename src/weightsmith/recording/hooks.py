@@ -30,8 +30,11 @@ def plain_optimizers(optimizer: Optimizers | None) -> list[Optimizer]:
     Raises:
         InputError: something among them is not an optimizer.
     """
-    given = [] if optimizer is None else [optimizer] if hasattr(optimizer, "param_groups") else list(optimizer)
-    return [_plain(one) for one in given]
+    if optimizer is None:
+        return []
+    if hasattr(optimizer, "param_groups") or not isinstance(optimizer, Iterable):
+        return [_plain(optimizer)]
+    return [_plain(one) for one in optimizer]
 
 
 def _plain(optimizer: Any) -> Optimizer:
@@ -104,9 +107,9 @@ class OptimizerHooks:
         _rehearse(self._measurement)
 
     def arm(self, sketching: bool) -> None:
-        """Measure the optimizer's next step, with sketches of its gradients if asked."""
-        self._sketching = sketching
-        self._handles = [
+        """Measure the optimizer's next step, with sketches of its gradients if asked before it comes."""
+        self._sketching = self._sketching or sketching
+        self._handles = self._handles or [
             self._optimizer.register_step_pre_hook(self._before),
             self._optimizer.register_step_post_hook(self._after),
         ]
@@ -127,7 +130,7 @@ class OptimizerHooks:
         for handle in self._handles:
             handle.remove()
         self._handles = []
-        self._done = self._begun = False
+        self._done = self._begun = self._sketching = False
         self._taken, self._gradients = None, {}
 
     def _before(self, _optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

@@ -114,20 +114,23 @@ class Observer:
     def collect(self, step: int) -> None:
         """Take in what was measured on the way to `step`."""
         self.ready = False
-        taken = [found for source in self._sources if (found := source.collect()) is not None]
+        collected = [source.collect() for source in self._sources]
+        taken = [found for found in collected if found is not None]
         if not taken:
             return
         with self._stopwatch.charging("scalars"):
-            rate = taken[0].learning_rate
-            if rate is not None:
-                self._reporter.value("learning_rate", step, rate)
+            for number, found in enumerate(collected, 1):
+                if found is not None and found.learning_rate is not None:
+                    name = "learning_rate" if number == 1 else f"learning_rate_{number}"
+                    self._reporter.value(name, step, found.learning_rate)
             self._reporter.weight_steps(step, [one for found in taken for one in found.steps])
         self.measured += 1
         self._last_measured = step
         self._observe_cost("scalars")
         if self._activations_armed:
             self._collect_activations(step)
-        if self._sketching:
+        # An optimizer that steps rarely may come with sketches that were asked for long before.
+        if self._sketching or any(found.gradients for found in taken):
             self._collect_sketches(step, taken)
 
     def plan(self, step: int) -> float:
@@ -136,8 +139,7 @@ class Observer:
         Returns:
             Seconds of training until it makes sense to ask again, unless a step is measured before.
         """
-        idle = [source for source in self._sources if not source.armed]
-        if not idle:
+        if all(source.armed for source in self._sources):
             return _POLL
         time = self._stopwatch.seconds["training"]
         sketching = self._spacing.wants(step + 1, time) and self._budget.affords("sketches")
@@ -156,8 +158,8 @@ class Observer:
             self._activations_armed = True
         with self._stopwatch.charging("scalars"):
             self._share_out()
-            for source in idle:
-                source.arm(sketching)
+            for source in self._sources:
+                source.arm(sketching)  # one that is armed already learns whether sketches are due
         return _POLL
 
     def find_non_finite(self, step: int) -> None:

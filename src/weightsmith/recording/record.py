@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any
 
 from torch import nn
@@ -34,7 +35,8 @@ def record(
 
     Call `recorder.step(loss=loss)` once after each optimizer step. Norms, updates, gradients, sign flips, sketches and
     snapshots are then taken as often as the budget allows: evenly in log time at first, evenly later. The first and
-    the last weights are always kept. With several processes, record in one of them.
+    the last weights are always kept. Weights are those that the model has when recording begins. With several
+    processes, record in one of them.
 
     Args:
         model: the model, wrapped or not, or a mapping from names to several.
@@ -64,8 +66,8 @@ def record(
         ...         loss = train_step(inputs, targets)
         ...         recorder.step(loss=loss)
     """
-    if not budget >= 0:
-        raise InputError(f"budget is {budget}: give the share of training time that recording may take, such as 0.02")
+    if not (isinstance(budget, Real) and budget >= 0):
+        raise InputError(f"budget is {budget!r}: give the share of training time that recording may take, such as 0.02")
     if step < 0 or (step and resume is None):
         raise InputError(f"step is {step}: it is the step to resume from, and needs resume=RUN_ID")
     models = named_models(model)

@@ -87,6 +87,7 @@ class Recorder:
         self._budget = Budget(budget, self._stopwatch)
         self._buffer = Buffer()
         self._deferred = Deferred(self._stopwatch.add)
+        self._device = subject.watched[0].originals()[0].device
         self._reporter = Reporter(self._buffer, self._deferred)
         self._snapshots = SnapshotKeeper(subject.watched, snapshots)
         self._first_step = step
@@ -98,12 +99,13 @@ class Recorder:
         self._light_seconds = 5e-6
         self._look_seconds = 5e-5
         self._bookkept = 0.0
-        self._open = False
+        self._entered = self._open = False
 
     # -- the user's side ---------------------------------------------------------------------------------------------
 
     def __enter__(self) -> Self:
-        assert not self._open, "a recorder is entered once"
+        if self._entered:
+            raise InputError("a recorder records one run: call record(...) again for another")
         self._stopwatch.switch("setup")
         self._store = self._location if isinstance(self._location, Store) else Store.open(self._location)
         try:
@@ -123,7 +125,7 @@ class Recorder:
             self._close_store()
             raise
         self._heartbeat = Heartbeat(self._writer)
-        self._open = True
+        self._entered = self._open = True
         with self._guard("bookkeeping"):
             self._record_start()
         self._stopwatch.switch("training")
@@ -159,7 +161,7 @@ class Recorder:
             step = self._steps + 1
             if step >= self._attend_at:
                 self._attended_step(step, loss, metrics)
-            elif isinstance(loss, Tensor) and loss.is_cpu and loss.numel() == 1 and not metrics:
+            elif isinstance(loss, Tensor) and loss.is_cpu and loss.numel() == 1 and not (metrics or loss.is_complex()):
                 # What nearly every step is, spelled out: each further call costs a microsecond and more.
                 number = loss.item()
                 self._buffer.loss_steps.append(step)
@@ -194,6 +196,8 @@ class Recorder:
         Raises:
             InputError: a payload that JSON cannot hold, or a recorder that is not inside its `with` block.
         """
+        if not isinstance(kind, str):
+            raise InputError(f"the kind of an event is a text, not {kind!r}")
         try:
             json.dumps(payload, allow_nan=False)
         except (TypeError, ValueError) as error:
@@ -208,6 +212,8 @@ class Recorder:
         Raises:
             InputError: a label that cannot be part of a file name, or a recorder that is not inside its `with` block.
         """
+        if not isinstance(label, str):
+            raise InputError(f"a snapshot cannot be labeled {label!r}: give a text")
         mistake: InputError | None = None
         with self._guard("snapshots"):
             try:
@@ -227,11 +233,13 @@ class Recorder:
     @property
     def run_id(self) -> str:
         """The run's id in the store."""
+        self._check_entered()
         return self._writer.id
 
     @property
     def files(self) -> Path:
         """The run's own folder, for checkpoints and the like; may not exist yet."""
+        self._check_entered()
         return self._writer.files
 
     @property
@@ -246,6 +254,7 @@ class Recorder:
         Raises:
             StoreError: the store cannot be read.
         """
+        self._check_entered()
         if self._open and self.failure is None:
             with self._guard("bookkeeping"):
                 self._deferred.drain()
@@ -255,6 +264,7 @@ class Recorder:
     @property
     def cost(self) -> RecorderCost:
         """What recording has cost so far."""
+        self._check_entered()
         with self._lock:
             self._stopwatch.switch(self._stopwatch.switch("bookkeeping"))
             seconds = dict(self._stopwatch.seconds)
@@ -280,11 +290,16 @@ class Recorder:
         with self._lock:
             previous = self._stopwatch.switch(activity)
             try:
-                yield
+                with self._deferred.timing(activity, self._device):
+                    yield
             except Exception as error:  # noqa: BLE001 -- whatever it is, it must not end the user's training
                 self._stop(error)
             finally:
                 self._stopwatch.switch(previous)
+
+    def _check_entered(self) -> None:
+        if not self._entered:
+            raise InputError("the recorder has no run yet: use it inside `with record(...) as recorder:`")
 
     def _is_recording(self) -> bool:
         if not self._open:

@@ -53,9 +53,9 @@ class Reporter:
             self._deferred.add(value.detach().clone(), partial(self._arrived, name, step, weight))
             return
         try:
-            number = value.item() if isinstance(value, Tensor) else float(value)  # type: ignore[arg-type]
+            number = float(value.item() if isinstance(value, Tensor) else value)  # type: ignore[arg-type]
             self._number(name, step, weight, number)
-        except (TypeError, ValueError, RuntimeError) as error:
+        except (TypeError, ValueError, OverflowError, RuntimeError) as error:
             raise InputError(f"'{name}' is {type(value).__name__} {value!s:.60}: give a single number") from error
 
     def weight_steps(self, step: int, taken: Sequence[WeightStep]) -> None:
