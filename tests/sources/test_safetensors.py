@@ -155,6 +155,9 @@ BROKEN = {
     "not JSON": forged(b"{nope"),
     "not UTF-8": forged(b'{"\xff": 1}'),
     "deeply nested": forged(b'{"a":' + b"[" * 100_000),
+    "endless number": forged(
+        b'{"a": {"dtype": "F32", "shape": [' + b"9" * 5000 + b'], "data_offsets": [0, 4]}}', b"\0" * 4
+    ),
     "NaN": forged(b'{"a": {"dtype": "F32", "shape": [NaN], "data_offsets": [0, 4]}}', b"\0" * 4),
     "twice": forged(
         b'{"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}'

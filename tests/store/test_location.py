@@ -30,6 +30,14 @@ def test_relative_paths_and_home(tmp_path, monkeypatch):
     assert locate("~/runs").files == tmp_path / "runs" / "files"
 
 
+def test_the_home_of_nobody(monkeypatch):
+    with pytest.raises(StoreError, match="no home folder"):
+        locate("~no-such-user-here/runs")
+    monkeypatch.setenv("WEIGHTSMITH_FILES", "~no-such-user-here/runs")
+    with pytest.raises(StoreError, match="no home folder"):
+        locate("postgresql://host/database")
+
+
 def test_a_folder_with_a_files_suffix_stays_a_folder(tmp_path):
     (tmp_path / "odd.db").mkdir()
     assert locate(tmp_path / "odd.db").address == str(tmp_path / "odd.db" / "weightsmith.db")

@@ -5,7 +5,7 @@ import sqlalchemy
 from sqlalchemy import Connection, inspect, text
 
 from weightsmith.errors import StoreError
-from weightsmith.store import Store, schema
+from weightsmith.store import Event, Store, schema
 
 
 def add_column(connection: Connection) -> None:
@@ -68,8 +68,9 @@ def test_a_newer_store_is_refused_naming_both_versions(store, location):
     assert "\n" not in str(caught.value)
 
 
-def test_a_store_whose_version_was_overwritten_is_refused(store, location):
-    set_version(store, "seven")
+@pytest.mark.parametrize("value", ["seven", "0", "-1"])
+def test_a_store_whose_version_was_overwritten_is_refused(store, location, value):
+    set_version(store, value)
     with pytest.raises(StoreError, match="damaged") as caught:
         Store.open(location)
     assert "\n" not in str(caught.value)
@@ -121,11 +122,53 @@ def test_sqlite_is_set_to_be_safe(tmp_path):
         assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
 
 
-@pytest.mark.parametrize("column", ["created", "summary"])
-def test_damaged_text_is_told_in_one_line(store, begin, column):
-    begin()
+DAMAGE = [
+    ("runs", "created", "{x"),
+    ("runs", "created", "2026-01-01T00:00:00"),
+    ("runs", "summary", "{x"),
+    ("runs", "summary", "[]"),
+    ("runs", "recipe", "[]"),
+    ("runs", "environment", "null"),
+    ("runs", "weights", "5"),
+    ("runs", "weights", "[{}]"),
+    ("runs", "weights", "[3]"),
+    ("series", "steps", b"\1"),
+    ("series", "values", b"12345678"),
+    ("events", "payload", "[]"),
+]
+# SQLite alone takes them, whatever the column's type
+MISTYPED = [
+    ("runs", "created", b"\xff"),
+    ("runs", "summary", b"\xff"),
+    ("series", "steps", "x"),
+    ("events", "step", "x"),
+]
+
+
+def read_all(store: Store) -> None:
+    store.runs()
+    run = store.run()
+    run.series("loss")
+    run.events()
+
+
+@pytest.mark.parametrize(("table", "column", "value"), DAMAGE)
+def test_damaged_values_are_told_in_one_line(store, begin, table, column, value):
+    begin().write(series={("loss", None): ([1, 2], [1.0, 2.0])}, events=[Event(1, "verdict", {})])
+    read_all(store)
     with store._database.write() as connection:
-        connection.execute(text(f"UPDATE weightsmith_runs SET {column} = '{{x'"))
+        connection.execute(text(f'UPDATE weightsmith_{table} SET "{column}" = :value'), {"value": value})
     with pytest.raises(StoreError, match="damaged") as caught:
-        store.runs()
+        read_all(store)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("table", "column", "value"), MISTYPED)
+def test_values_of_another_type_are_told_in_one_line(tmp_path, table, column, value):
+    with Store.open(tmp_path) as store:
+        writer = store.create_run(name=None, recipe=None, environment={}, weights=[])
+        writer.write(series={("loss", None): ([1], [1.0])}, events=[Event(1, "verdict", {})])
+        with store._database.write() as connection:
+            connection.execute(text(f"UPDATE weightsmith_{table} SET {column} = :value"), {"value": value})
+        with pytest.raises(StoreError, match="damaged"):
+            read_all(store)

@@ -47,6 +47,12 @@ def test_a_failed_write_leaves_the_previous_one(broken_at: str, tmp_path: Path) 
     assert not list(tmp_path.glob(".*"))
 
 
+def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+    (tmp_path / f".{checkpoint.LAST}.123.tmp").write_bytes(b"half a check")
+    checkpoint.save(tmp_path, state(1), None, None)
+    assert [path.name for path in tmp_path.iterdir()] == [checkpoint.LAST]
+
+
 class Malicious:
     def __reduce__(self) -> tuple:
         return os.mkdir, ("executed",)

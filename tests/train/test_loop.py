@@ -3,8 +3,10 @@
 import math
 import os
 import signal
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,8 +15,9 @@ import torch
 from sklearn.metrics import r2_score
 from torch import nn
 
-from weightsmith.errors import InputError
-from weightsmith.store import Store
+from weightsmith.errors import InputError, StoreError
+from weightsmith.store import RunWriter, Snapshot, Store
+from weightsmith.train import interrupt
 from weightsmith.train.assembly import Assembly
 from weightsmith.train.batches import bounds, order
 from weightsmith.train.data import Data, Split, load_data
@@ -106,6 +109,31 @@ def test_best_and_last_weights_and_early_stopping(tmp_path: Path) -> None:
         np.testing.assert_array_equal(run.series("val_loss").values, losses)
         assert run.summary["best_val_loss"] == min(losses)
         assert run.summary["verdict"] == result.verdict.verdict == run.events("verdict")[-1].payload["verdict"]
+
+
+def test_best_weights_that_the_store_cannot_take_are_still_returned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshot = RunWriter.snapshot
+
+    def full(self: RunWriter, step: int, tensors: Any, label: str = "snapshot") -> Snapshot:
+        if label == "best":
+            raise StoreError("disk full")
+        return snapshot(self, step, tensors, label)
+
+    data = small()
+    wrong = replace(data.validation, targets=(data.validation.targets + 1) % 3)  # the first epoch is the best
+    recipe = {"threads": 1, "budget": {"epochs": 3}, "optimizer": {"lr": 0.1}, "model": "linear"}
+    with monkeypatch.context() as patch:
+        patch.setattr(RunWriter, "snapshot", full)
+        with pytest.warns(RuntimeWarning, match="in the result, but not in run .*: disk full"):
+            result = train(recipe, data=replace(data, validation=wrong), store=tmp_path, **QUIET)
+    assert result.best.step < result.last.step
+    with Store.open(tmp_path) as store:
+        assert store.run().status == "interrupted"
+        train(store=store, resume="latest", data=replace(data, validation=wrong), **QUIET)
+        assert store.run().status == "completed"
+        assert {taken.label: taken.step for taken in store.run().snapshots()}["best"] == result.best.step
 
 
 @pytest.mark.parametrize(("budget", "steps"), [({"steps": 7}, 7), ({"epochs": 2}, 6), ({"steps": 3}, 3)])
@@ -208,13 +236,39 @@ def test_interrupt_in_this_process_restores_handlers(tmp_path: Path) -> None:
         assert store.run().status == "interrupted"
 
 
-def test_a_second_interrupt_raises() -> None:
-    def stop(epoch: Epoch) -> None:
-        os.kill(os.getpid(), signal.SIGINT)
-        os.kill(os.getpid(), signal.SIGINT)
+def test_a_later_interrupt_raises_and_an_echo_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(interrupt, "time", SimpleNamespace(monotonic=lambda: now[0]))
 
+    def stop(pause: float) -> Callable[[Epoch], None]:
+        def twice(epoch: Epoch) -> None:
+            os.kill(os.getpid(), signal.SIGINT)
+            now[0] += pause
+            os.kill(os.getpid(), signal.SIGINT)
+
+        return twice
+
+    echoed = train(UNRECORDED, data=small(), on_epoch=stop(0.9 * interrupt.ECHO), **QUIET)
+    assert echoed.ending == "interrupted"
     with pytest.raises(KeyboardInterrupt):
-        train(UNRECORDED, data=small(), on_epoch=stop, **QUIET)
+        train(UNRECORDED, data=small(), on_epoch=stop(interrupt.ECHO), **QUIET)
+
+
+def test_no_training_rows() -> None:
+    data = small()
+    empty = Split(data.train.inputs[:0], data.train.targets[:0], data.train.ids[:0])
+    with pytest.raises(InputError, match="small: there are no training rows"):
+        train(UNRECORDED, data=replace(data, train=empty), **QUIET)
+
+
+def test_no_held_out_rows() -> None:
+    data = small()
+    empty = Split(data.train.inputs[:0], data.train.targets[:0], data.train.ids[:0])
+    seen: list[Epoch] = []
+    recipe = {**UNRECORDED, "budget": {"epochs": 2}}
+    result = train(recipe, data=replace(data, validation=empty, test=empty), on_epoch=seen.append, **QUIET)
+    assert result.last.validation.loss == seen[-1].values["train_loss"]
+    assert result.last.test is None
 
 
 def test_random_state_and_threads_are_the_users_again() -> None:

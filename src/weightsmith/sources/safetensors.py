@@ -157,7 +157,9 @@ def _decode(raw: bytes) -> dict[str, Any]:
         header = json.loads(raw.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
     except UnicodeDecodeError:
         raise SourceError("the header is not UTF-8") from None
-    except (json.JSONDecodeError, RecursionError) as error:
+    except SourceError:  # of the hooks; it is a ValueError too
+        raise
+    except (ValueError, RecursionError) as error:  # numbers of thousands of digits are a plain ValueError
         raise SourceError(f"the header is not JSON: {error}") from None
     assert isinstance(header, dict)
     return header

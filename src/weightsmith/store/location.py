@@ -43,7 +43,7 @@ def locate(location: str | os.PathLike[str] | None) -> Location:
         return _in_folder(_data_folder())
     scheme, separator, rest = given.partition("://")
     if not separator:
-        return _on_disk(Path(given).expanduser())
+        return _on_disk(_expanded(given))
     if scheme == "sqlite":
         return _on_disk(Path(unquote(rest).removeprefix("/")))
     if scheme in _POSTGRES:
@@ -75,8 +75,15 @@ def _on_server(rest: str) -> Location:
             "the store's postgresql:// URL is malformed: postgresql://user:password@host/database"
         ) from error
     label = URL.create("postgresql", url.username, None, url.host, url.port, url.database).render_as_string()
-    files = Path(os.environ.get("WEIGHTSMITH_FILES", "") or _data_folder() / "files").expanduser().absolute()
-    return Location(url.render_as_string(hide_password=False), files, label, True)
+    files = os.environ.get("WEIGHTSMITH_FILES", "") or _data_folder() / "files"
+    return Location(url.render_as_string(hide_password=False), _expanded(files).absolute(), label, True)
+
+
+def _expanded(path: str | Path) -> Path:
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise StoreError(f"{str(path)!r} names a user who has no home folder") from None
 
 
 def _data_folder() -> Path:

@@ -30,10 +30,18 @@ from weightsmith.errors import InputError, StoreError
 
 
 class Json(TypeDecorator[Any]):
-    """JSON as text. Unlike the databases' own JSON types it keeps NaN and infinities, which losses do become."""
+    """JSON as text. Unlike the databases' own JSON types it keeps NaN and infinities, which losses do become.
+
+    Args:
+        kind: what the outermost value is.
+    """
 
     impl = Text
     cache_ok = True
+
+    def __init__(self, kind: type[dict[str, Any]] | type[list[Any]] = dict) -> None:
+        super().__init__()
+        self.kind = kind
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
         """To text; NumPy and torch scalars become plain numbers."""
@@ -41,10 +49,15 @@ class Json(TypeDecorator[Any]):
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Any:
         """From text."""
+        if value is None:
+            return None
         try:
-            return None if value is None else json.loads(value)
-        except ValueError as error:
-            raise StoreError(f"the store is damaged: it holds {value[:40]!r} where JSON belongs") from error
+            found = json.loads(value)
+        except (TypeError, ValueError) as error:
+            raise _damaged(value, "JSON") from error
+        if not isinstance(found, self.kind):
+            raise _damaged(value, f"a JSON {'object' if self.kind is dict else 'list'}")
+        return found
 
 
 def _plain(value: Any) -> Any:
@@ -79,10 +92,32 @@ class Utc(TypeDecorator[datetime]):
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
         """From text."""
+        if value is None:
+            return None
         try:
-            return None if value is None else datetime.fromisoformat(value)
-        except ValueError as error:
-            raise StoreError(f"the store is damaged: it holds {value[:40]!r} where a time belongs") from error
+            found = datetime.fromisoformat(value)
+        except (TypeError, ValueError) as error:
+            raise _damaged(value, "a time") from error
+        if found.tzinfo is None:
+            raise _damaged(value, "a time in UTC")
+        return found
+
+
+class Whole(TypeDecorator[int]):
+    """A whole number, also where SQLite, whose columns take values of any type, holds something else."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> int | None:
+        """The number."""
+        if value is not None and not isinstance(value, int):
+            raise _damaged(value, "a whole number")
+        return value
+
+
+def _damaged(found: object, expected: str) -> StoreError:
+    return StoreError(f"the store is damaged: it holds {str(found)[:40]!r} where {expected} belongs")
 
 
 metadata = MetaData()
@@ -111,7 +146,7 @@ runs = Table(
     Column("error", Words),
     Column("recipe", Json),
     Column("environment", Json, nullable=False),
-    Column("weights", Json, nullable=False),
+    Column("weights", Json(list), nullable=False),
 )
 
 
@@ -145,7 +180,7 @@ sketches = Table(
     _run(),
     Column("weight", Words, nullable=False),
     Column("quantity", String(20), nullable=False),
-    Column("step", BigInteger, nullable=False),
+    Column("step", Whole, nullable=False),
     Column("payload", LargeBinary, nullable=False),
     Index("weightsmith_sketches_key", "run", "weight", "quantity", "step"),
 )
@@ -155,7 +190,7 @@ events = Table(
     metadata,
     _row_id(),
     _run(),
-    Column("step", BigInteger, nullable=False),
+    Column("step", Whole, nullable=False),
     Column("kind", Words, nullable=False),
     Column("payload", Json, nullable=False),
     Index("weightsmith_events_key", "run", "step"),
@@ -166,7 +201,7 @@ snapshots = Table(
     metadata,
     _row_id(),
     _run(),
-    Column("step", BigInteger, nullable=False),
+    Column("step", Whole, nullable=False),
     Column("label", Words, nullable=False),
     Column("path", Text, nullable=False),  # relative to the store's folder of files, with forward slashes
     Column("bytes", BigInteger, nullable=False),
@@ -192,7 +227,7 @@ def stored_version(connection: Connection, label: str) -> int:
     if not inspect(connection).has_table(meta.name):
         return 0
     found = connection.scalar(select(meta.c.value).where(meta.c.key == "version"))
-    if found is None or not found.isdecimal():
+    if found is None or not found.isdecimal() or int(found) == 0:
         raise StoreError(f"the store {label} is damaged: its schema version reads {found!r}; restore it from a backup")
     version = int(found)
     if version > current_version():

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, delete, distinct, func, insert, select, update
 
-from weightsmith.errors import InputError
+from weightsmith.errors import InputError, StoreError
 from weightsmith.store.records import Series
 from weightsmith.store.schema import series
 
@@ -116,6 +116,12 @@ def series_keys(connection: Connection, run: str) -> list[SeriesKey]:
 def _arrays(chunks: Sequence[Any]) -> tuple["np.ndarray[Any, Any]", "np.ndarray[Any, Any]"]:
     import numpy as np
 
-    steps = b"".join(chunk.steps for chunk in chunks)
-    values = b"".join(chunk._mapping["values"] for chunk in chunks)
-    return np.frombuffer(steps, "<i8").astype(np.int64), np.frombuffer(values, "<f8").astype(np.float64)
+    try:
+        steps = b"".join(chunk.steps for chunk in chunks)
+        values = b"".join(chunk._mapping["values"] for chunk in chunks)
+        arrays = np.frombuffer(steps, "<i8").astype(np.int64), np.frombuffer(values, "<f8").astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise StoreError(f"the store is damaged: a series is unreadable ({error})") from error
+    if len(arrays[0]) != len(arrays[1]):
+        raise StoreError(f"the store is damaged: a series has {len(arrays[0])} steps and {len(arrays[1])} values")
+    return arrays

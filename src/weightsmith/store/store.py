@@ -170,7 +170,12 @@ class Store:
             run_id = self._resolve(connection, reference)
             row = connection.execute(select(runs).where(runs.c.id == run_id)).one()
         light = _summary(row)
-        weights = [WeightInfo.from_json(info) for info in row.weights]
+        try:
+            weights = [WeightInfo.from_json(info) for info in row.weights]
+        except (KeyError, TypeError) as error:
+            raise StoreError(
+                f"the store {self.label} is damaged: run {run_id} lists a weight that is none ({error})"
+            ) from error
         return Run(
             **vars(light), recipe=row.recipe, environment=row.environment, weights=weights, _database=self._database
         )

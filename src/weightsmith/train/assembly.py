@@ -144,6 +144,8 @@ def assemble(recipe: Recipe, fabric: "Fabric", data: Data | None, model: nn.Modu
     """
     processes = Processes(fabric.global_rank, fabric.world_size, fabric.device)
     data = load_data(recipe) if data is None else data
+    if len(data.train) == 0:
+        raise InputError(f"{data.name}: there are no training rows")
     if len(data.train) < processes.count or recipe.batch_size < processes.count:
         rows, size = len(data.train), recipe.batch_size
         raise InputError(

@@ -77,6 +77,8 @@ def save(folder: Path, state: Mapping[str, Any], best: Mapping[str, Any] | None,
     name = None if best is None else f"best-{best_step}.pt"
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        for leftover in folder.glob(".*.tmp"):  # of a process that was killed while it wrote
+            leftover.unlink(missing_ok=True)
         if name is not None and not (folder / name).exists():
             _write(folder / name, {"format": FORMAT, "model": dict(best or {})})
         _write(folder / LAST, {"format": FORMAT, **state, "best_file": name})

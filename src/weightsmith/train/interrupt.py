@@ -2,14 +2,19 @@
 
 import signal
 import threading
+import time
 from types import FrameType, TracebackType
 from typing import Any, Self
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
+ECHO = 1.0
+"""Seconds after the first signal in which another is taken for the same one: at Ctrl-C the terminal signals every
+process, and `torchrun` passes on its own."""
+
 
 class Interrupt:
-    """Context in which the first SIGINT or SIGTERM only sets `requested`; a second one raises KeyboardInterrupt.
+    """Context in which the first SIGINT or SIGTERM only sets `requested`; a later one raises KeyboardInterrupt.
 
     Outside the main thread, where Python allows no handlers, it does nothing and `requested` stays None.
 
@@ -19,6 +24,7 @@ class Interrupt:
 
     def __init__(self) -> None:
         self.requested: str | None = None
+        self._since = 0.0
         self._previous: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
@@ -34,6 +40,7 @@ class Interrupt:
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self.requested is not None:
+        if self.requested is None:
+            self.requested, self._since = signal.Signals(number).name, time.monotonic()
+        elif time.monotonic() - self._since >= ECHO:
             raise KeyboardInterrupt
-        self.requested = signal.Signals(number).name

@@ -1,16 +1,17 @@
 """`train`: from a recipe to a trained model and its run in the store."""
 
 import os
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
 
-from weightsmith.errors import InputError
+from weightsmith.errors import InputError, StoreError
 from weightsmith.recording import Recorder, environment, record
 from weightsmith.sources.module import open_module
 from weightsmith.store import Store
@@ -25,9 +26,6 @@ from weightsmith.train.outcome import finish, keeps_best, result_of, summary_of
 from weightsmith.train.progress import Display, display
 from weightsmith.train.recipe import Recipe
 from weightsmith.train.result import TrainResult
-
-if TYPE_CHECKING:
-    pass
 
 Location = Store | str | os.PathLike[str] | None
 
@@ -85,7 +83,7 @@ def train(
     Args:
         recipe: a recipe or its plain values; None for the default one, or for the resumed run's.
         store: a store or its location; None for the default one.
-        name: what to call the run.
+        name: what to call the run; a resumed one keeps its own.
         data: rows to use instead of the recipe's (`from_datasets`).
         model: a network to train in place instead of the recipe's; initialized as the recipe says.
         on_epoch: called after every epoch, on process 0.
@@ -102,6 +100,8 @@ def train(
         SourceError: data or a checkpoint that cannot be read.
         StoreError: the store cannot be opened or written.
     """
+    if resume is not None and name is not None:
+        raise InputError(f"a resumed run keeps its name: leave name={name!r} out")
     earlier = _find_run(store, resume) if resume is not None else None
     chosen = _recipe_of(recipe, earlier)
     if earlier is not None:
@@ -125,14 +125,26 @@ def train(
 
 
 def _keep_best(result: TrainResult, store: Location) -> None:
-    """Add a snapshot of the best weights to the run and complete it, unless they are its last ones, which it has."""
+    """Add a snapshot of the best weights to the run and complete it, unless they are its last ones, which it has.
+
+    A store that cannot take them leaves the run interrupted: resuming it tries again.
+    """
     if result.run_id is None or result.best is None or not keeps_best(result.best, result.last):
         return
     weights = {name: weight.read() for name, weight in open_module(result.model).items()}
-    with _opened(store) as opened:
-        writer = opened.resume_run(result.run_id)
-        writer.snapshot(result.best.step, weights, "best")
-        writer.finish("completed")
+    try:
+        with _opened(store) as opened:
+            writer = opened.resume_run(result.run_id)
+            try:
+                writer.snapshot(result.best.step, weights, "best")
+            except StoreError:
+                writer.finish("interrupted", "the best weights could not be kept")
+                raise
+            writer.finish("completed")
+    except StoreError as error:
+        warnings.warn(
+            f"the best weights are in the result, but not in run {result.run_id}: {error}", RuntimeWarning, stacklevel=3
+        )
 
 
 def _find_run(store: Location, reference: str) -> Earlier:
