@@ -6,12 +6,12 @@ import gc
 def main() -> None:
     """Load the commands and run the one that was asked for.
 
-    Most of a light command's time goes into imports; without garbage collection they take about a tenth less.
+    Most of a light command's time goes into imports, and a tenth of that into collecting garbage that is not there;
+    so garbage is collected less often.
     """
-    gc.disable()
+    gc.set_threshold(50_000)
     from weightsmith.cli.app import main as run
 
-    gc.enable()
     run()
 
 

@@ -82,6 +82,9 @@ def test_a_store_that_is_not_there_is_a_mistake_and_is_not_made(weightsmith, tmp
     outcome = weightsmith("runs", "--store", tmp_path / "typo")
     assert (outcome.code, "no store is there" in outcome.err) == (2, True)
     assert not (tmp_path / "typo").exists()
+    for other in (tmp_path, f"sqlite:///{tmp_path}/typo.db"):
+        assert weightsmith("runs", "--store", other).code == 2
+        assert not list(tmp_path.iterdir())
 
 
 def test_an_unknown_run_is_one_line(weightsmith, trained):
@@ -119,6 +122,21 @@ def test_kinds_of_pictures_are_listed(weightsmith):
     }
 
 
+def test_names_from_a_file_do_not_steer_the_terminal(weightsmith, tmp_path):
+    rows = [f"{number % 7},{number % 5},{'yes' if number % 2 else 'no'}" for number in range(60)]
+    (tmp_path / "rows.csv").write_text("\n".join(["a\x1b[31m,b,answer", *rows]))
+    recipe = ["data.path=" + str(tmp_path / "rows.csv"), "model=linear", "budget.epochs=1"]
+    options = [part for change in recipe for part in ("--set", change)]
+    refused = weightsmith("train", "--store", tmp_path / "s", "--quiet", *options)
+    assert refused.code == 2
+    assert "\x1b" not in refused.err
+    lasso = ["--set", "data.target=answer", "--set", "penalties.l1=0.05", "--set", "optimizer.lr=0.02"]
+    trained = weightsmith("train", "--store", tmp_path / "s", "--quiet", *options, *lasso)
+    assert trained.code == 0
+    assert "\x1b" not in trained.out
+    assert "\x1b" not in weightsmith("plot", "--store", tmp_path / "s", "-k", "importance").out
+
+
 def test_a_healthy_file_has_no_findings_and_exit_code_0(weightsmith, weights_file):
     outcome = weightsmith("check", weights_file, "--json")
     report = json.loads(outcome.out)
@@ -148,9 +166,18 @@ def test_rules_are_explained(weightsmith):
     assert "Threshold" in weightsmith("explain", "ws105").out
     assert len(weightsmith("explain").out.splitlines()) == len(RULES)
     assert weightsmith("explain", "WS999").code == 2
+    assert weightsmith("explain", "WS1").code == 2
+    assert json.loads(weightsmith("explain", "dead-units", "--json").out)["code"] == "WS105"
 
 
 def test_the_version_is_that_of_the_package(weightsmith):
     from importlib.metadata import version
 
     assert weightsmith("--version").out == f"weightsmith {version('weightsmith')}\n"
+
+
+def test_a_warning_is_one_line_without_a_place_in_the_code(capsys):
+    from weightsmith.cli.app import show_warning
+
+    show_warning(RuntimeWarning("the disk is\x1b full"), RuntimeWarning, "contextlib.py", 158)
+    assert capsys.readouterr().err == "warning: the disk is\\x1b full\n"

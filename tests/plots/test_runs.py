@@ -167,6 +167,16 @@ def test_gradients_say_how_layers_compare(make_run, norms, title):
     assert gradients.summarize(make_run(series)).title == title
 
 
+def test_a_color_scale_is_labeled_with_plain_numbers(make_run):
+    series = {("gradient_norm", name): (STEPS, [3.0, 2.0, 1.0, 0.4]) for name in ("fc1.weight", "fc2.weight")}
+    figure = gradients.draw(gradients.summarize(make_run(series)), LIGHT)
+    figure.canvas.draw()
+    scale = figure.axes[-1].yaxis
+    labels = [label.get_text() for label in (*scale.get_ticklabels(), *scale.get_ticklabels(minor=True))]
+    assert {"0.5", "1", "2"} <= set(labels)
+    assert not any("times" in label for label in labels)
+
+
 def test_sparsity_weighs_layers_by_their_size(make_run):
     series = {("zeros", "fc1.weight"): (STEPS, [0, 0.2, 0.4, 0.5]), ("zeros", "fc2.weight"): (STEPS, [0, 0, 0, 0.1])}
     record = sparsity.summarize(make_run(series))
@@ -224,7 +234,7 @@ def test_ridges_are_thinned_by_a_stated_rule(make_run, texts):
     (panel,) = record.panels
     assert len(panel.steps) == 14
     assert (panel.steps[0], panel.steps[-1]) == (0, 39)
-    assert "Of all recorded steps, 14 are shown" in texts(histograms.draw(record, LIGHT))
+    assert "Of all sketched steps 14 are shown" in texts(histograms.draw(record, LIGHT))
 
 
 def test_gradients_have_ridges_too(make_run):

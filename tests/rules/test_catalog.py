@@ -29,6 +29,8 @@ def test_rules_are_found_by_code_prefix_and_name():
     assert explain("ws105") == explain("dead-units")
     with pytest.raises(InputError, match="did you mean 'dead-units'"):
         explain("dead-unit")
+    with pytest.raises(InputError, match="no rule is called 'WS1'"):
+        explain("WS1")
 
 
 def test_an_unknown_code_is_refused(train, mlp):

@@ -1,11 +1,13 @@
 """The `weightsmith` command: its commands in the order in which people need them, and one-line errors."""
 
 import sys
+import warnings
 
 import typer
 
 from weightsmith.cli.check import check
 from weightsmith.cli.explain import explain
+from weightsmith.cli.options import printable
 from weightsmith.cli.plot import plot
 from weightsmith.cli.runs import runs
 from weightsmith.cli.train import train
@@ -37,6 +39,7 @@ def version(
 
 def main() -> None:
     """Run the command line; a mistake of the user's ends in one line on standard error and exit code 2."""
+    warnings.showwarning = show_warning
     try:
         app()
     except WeightsmithError as error:
@@ -47,10 +50,16 @@ def main() -> None:
         sys.exit(130)
 
 
+def show_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
+    """Print a warning as one line, without the place in the code where it came up; deprecations are not a user's."""
+    if not issubclass(category, DeprecationWarning):
+        typer.echo(f"warning: {printable(str(message))}", err=True)
+
+
 def fail(message: str) -> int:
     """Print each line of the message as an error and return the exit code of bad input."""
     for line in message.splitlines():
-        typer.echo(f"error: {line}", err=True)
+        typer.echo(f"error: {printable(line)}", err=True)
     return 2
 
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from weightsmith.cli.options import JsonOption, StoreOption, console, print_json
+from weightsmith.cli.options import JsonOption, StoreOption, console, print_json, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -51,13 +51,13 @@ def print_report(report: "Report", out: "Console") -> None:
     from rich.markup import escape
 
     for finding in report:
-        where = f"[bold]{escape(finding.weight)}[/] " if finding.weight else ""
+        where = f"[bold]{escape(printable(finding.weight))}[/] " if finding.weight else ""
         since = f" [dim](since step {finding.since})[/]" if finding.since is not None else ""
         out.print(f"{where}[{SEVERITY_STYLES[finding.severity]}]{finding.code} {finding.name}[/]{since}")
-        out.print(f"  {escape(finding.message)}\n  [dim]{escape(finding.advice)}[/]")
+        out.print(f"  {escape(printable(finding.message))}\n  [dim]{escape(printable(finding.advice))}[/]")
     counted = f"{len(report)} finding{'s' * (len(report) != 1)}"
     out.print(f"{counted if len(report) else 'No findings'} from {len(report.checked)} rules.")
     if report.skipped:
         out.print("[dim]Not checked:[/]")
         for item in report.skipped:
-            out.print(f"[dim]  {item.code} {item.name}: {escape(item.reason)}[/]")
+            out.print(f"[dim]  {item.code} {item.name}: {escape(printable(item.reason))}[/]")

@@ -18,7 +18,7 @@ def explain(
 
     Examples: `weightsmith explain WS101`, `weightsmith explain`
     """
-    from weightsmith.rules import RULES
+    from weightsmith.rules import RULES, find_rule
     from weightsmith.rules import explain as documentation
 
     if code is None:
@@ -31,7 +31,8 @@ def explain(
         return
     text = documentation(code)
     if as_json:
-        print_json(code=code.upper(), documentation=text)
+        found = find_rule(code)
+        print_json(code=found.code, name=found.name, documentation=text)
         return
     from rich.markdown import Markdown
 

@@ -1,6 +1,7 @@
 """Options that several commands share, so that they read and behave alike."""
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -26,6 +27,9 @@ StoreOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
 
 
+PIPE_WIDTH = 300
+
+
 def open_store(location: str | None) -> "Store":
     """Open the store that a reading command was pointed at; one that is not there is a mistake, not a new store.
 
@@ -34,8 +38,10 @@ def open_store(location: str | None) -> "Store":
     """
     from weightsmith.errors import StoreError
     from weightsmith.store import Store
+    from weightsmith.store.location import locate
 
-    if location is not None and "://" not in location and not Path(location).exists():
+    place = locate(location)
+    if location and not place.is_postgres and not Path(place.address).exists():
         raise StoreError(f"{location}: no store is there; weightsmith train --store {location} would make one")
     return Store.open(location)
 
@@ -47,10 +53,20 @@ def print_json(**fields: Any) -> None:
 
 
 def console(*, stderr: bool = False) -> "Console":
-    """A rich console, imported only when something is to be laid out."""
+    """A rich console, imported only when something is to be laid out.
+
+    What goes into a pipe or file is not cut to a terminal's width, so that each message stays on one line.
+    """
     from rich.console import Console
 
-    return Console(stderr=stderr, highlight=False)
+    stream = sys.stderr if stderr else sys.stdout
+    fixed = stream.isatty() or "COLUMNS" in os.environ
+    return Console(stderr=stderr, highlight=False, width=None if fixed else PIPE_WIDTH)
+
+
+def printable(text: str) -> str:
+    """Text whose control characters are spelled out: names from a file must not steer the terminal."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
 def _plain(value: Any) -> Any:

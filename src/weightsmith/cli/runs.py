@@ -6,14 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from weightsmith.cli.options import JsonOption, StoreOption, console, open_store, print_json
+from weightsmith.cli.options import JsonOption, StoreOption, open_store, print_json, printable
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from weightsmith.store import Run, RunSummary
 
-STATUS_STYLES = {"completed": "green", "running": "cyan", "failed": "red", "lost": "red", "interrupted": "yellow"}
+STATUS_COLORS = {"completed": "green", "running": "cyan", "failed": "red", "lost": "red", "interrupted": "yellow"}
 
 
 def runs(
@@ -55,27 +53,17 @@ def _list(summaries: "list[RunSummary]", label: str, *, as_json: bool) -> None:
     elif not summaries:
         typer.echo(f"No runs in {label} yet. Start one with: weightsmith train")
     else:
-        console().print(_table(summaries, label))
+        _print_table(summaries, label)
 
 
-def _table(summaries: "list[RunSummary]", label: str) -> "Table":
-    from rich import box
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(title=f"Runs in {escape(label)}", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for heading in ("run", "status", "age", "result", "verdict"):
-        table.add_column(heading, overflow="fold", min_width=20 if heading == "run" else None)
+def _print_table(summaries: "list[RunSummary]", label: str) -> None:
+    """Plain columns: a table library would take a fifth of the time that this command may."""
+    typer.secho(f"Runs in {printable(label)}\n", bold=True)
+    typer.secho(f"{'run':<22}{'status':<13}{'age':<8}{'result':<22}{'verdict':<14}name", dim=True)
     for summary in summaries:
-        style = STATUS_STYLES.get(summary.status, "")
-        table.add_row(
-            f"{summary.id}\n[dim]{escape(summary.name)}[/]" if summary.name else summary.id,
-            f"[{style}]{summary.status}[/]" if style else summary.status,
-            _age(summary.created),
-            result(summary.summary),
-            escape(str(summary.summary.get("verdict") or "")),
-        )
-    return table
+        status = typer.style(f"{summary.status:<13}", fg=STATUS_COLORS.get(summary.status))
+        facts = f"{_age(summary.created):<8}{result(summary.summary):<22}{summary.summary.get('verdict') or '':<14}"
+        typer.echo(f"{summary.id:<22}{status}{printable(facts)}{printable(summary.name or '')}".rstrip())
 
 
 def result(summary: dict[str, Any]) -> str:
@@ -121,7 +109,7 @@ def _show(run: "Run", *, as_json: bool) -> None:
     typer.echo("weights:")
     for weight in run.weights:
         shape = " x ".join(map(str, weight.shape)) or "scalar"
-        typer.echo(f"  {weight.name:<40} {shape:<20} {weight.dtype:<10} {weight.role}")
+        typer.echo(f"  {printable(weight.name):<40} {shape:<20} {weight.dtype:<10} {weight.role}")
 
 
 def _readable(value: Any) -> Any:

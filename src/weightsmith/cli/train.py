@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from weightsmith.cli.options import JsonOption, StoreOption, console, print_json
+from weightsmith.cli.options import JsonOption, StoreOption, console, print_json, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -134,6 +134,8 @@ def _print_scores(result: "TrainResult", out: "Console") -> None:
     from rich import box
     from rich.table import Table
 
+    if result.best is None and result.last is None:
+        return
     table = Table(box=box.SIMPLE_HEAD)
     metric = next((name[4:] for name in result.metrics if name.startswith("val_") and name != "val_loss"), "metric")
     for heading in ("weights", "validation loss", f"validation {metric}", "test loss", f"test {metric}"):
@@ -158,6 +160,8 @@ def _print_sparsity(result: "TrainResult", out: "Console") -> None:
         out.print(f"{escape(optimality.name)}: KKT residual of the L1 problem {optimality.residual:.2e}.")
     if result.report.features and len(result.report.surviving) < len(result.report.features):
         kept = result.report.surviving
-        named = ", ".join(f"{escape(str(each.name))} ({each.importance:.3g})" for each in kept[:LISTED_FEATURES])
+        named = ", ".join(
+            f"{escape(printable(str(each.name)))} ({each.importance:.3g})" for each in kept[:LISTED_FEATURES]
+        )
         more = f" and {len(kept) - LISTED_FEATURES} more" if len(kept) > LISTED_FEATURES else ""
         out.print(f"{len(kept)} of {len(result.report.features)} input features survive: {named}{more}.")

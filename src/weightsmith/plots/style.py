@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.colors import LinearSegmentedColormap
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator
 
 FONT = "DejaVu Sans"  # comes with matplotlib: pictures look the same on every machine
 DPI = 144
@@ -143,19 +144,24 @@ def plain_numbers(axes: "Axes", *which: str, few: bool = False) -> None:
 
     `few` is for axes with room for two or three labels.
     """
-    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+    from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
     for name in which or ("x", "y"):
         axis = axes.xaxis if name == "x" else axes.yaxis
         axis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
         if axis.get_scale() == "log":
             low, high = sorted(axis.get_view_interval())
-            # Under two decades a tick for each power of ten would leave an axis with one label or none.
-            subs = (1.0, 2.0, 5.0) if high < 100 * low else (1.0,)
-            axis.set_major_locator(LogLocator(subs=subs, numticks=8))
+            axis.set_major_locator(log_locator(low, high))
             axis.set_minor_formatter(NullFormatter())
         elif axis.get_scale() == "linear":
             axis.set_major_locator(MaxNLocator(2 if few else 5, steps=[1, 2, 2.5, 5, 10]))
+
+
+def log_locator(low: float, high: float) -> "LogLocator":
+    """Ticks of a logarithmic axis: under two decades, powers of ten alone would leave it with one label or none."""
+    from matplotlib.ticker import LogLocator
+
+    return LogLocator(subs=(1.0, 2.0, 5.0) if high < 100 * low else (1.0,), numticks=8)
 
 
 def whole_numbers(axes: "Axes", which: str, count: int) -> None:
@@ -230,13 +236,16 @@ def tick_names(axes: "Axes", which: str, positions: Sequence[float], names: Sequ
 
 def colorbar(figure: "Figure", image: Any, axes: Any, theme: Theme, text: str, **options: Any) -> Any:
     """A thin color scale beside the axes, or in `cax`, with plain numbers and a description."""
-    from matplotlib.ticker import FuncFormatter
+    from matplotlib.ticker import FuncFormatter, NullFormatter
 
     bar = figure.colorbar(image, ax=axes, **options)
     bar.outline.set_visible(False)
     bar.ax.tick_params(colors=theme.muted, labelsize=8, labelfontfamily=FONT, width=0.7, length=3)
     bar.ax.tick_params(which="minor", length=0)
     bar.formatter = FuncFormatter(lambda value, _: number(value))
+    bar.minorformatter = NullFormatter()
+    if bar.long_axis.get_scale() == "log":
+        bar.locator = log_locator(*bar.mappable.get_clim())
     bar.update_ticks()
     bar.set_label(text, **_font(8.5, theme.text))
     return bar

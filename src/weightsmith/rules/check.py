@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import TYPE_CHECKING, Union
 
 from weightsmith.errors import InputError
@@ -50,7 +51,7 @@ class Report:
 
     def _repr_html_(self) -> str:
         body = "".join(finding._repr_html_() for finding in self.findings) or "<p>No findings.</p>"
-        skipped = "".join(f"<li>{item.code} {item.name}: {item.reason}</li>" for item in self.skipped)
+        skipped = "".join(f"<li>{item.code} {item.name}: {escape(item.reason)}</li>" for item in self.skipped)
         return body + (
             f"<details><summary>{len(self.skipped)} not checked</summary><ul>{skipped}</ul></details>" * bool(skipped)
         )
@@ -97,8 +98,20 @@ def explain(code: str) -> str:
     Raises:
         InputError: no rule is called that.
     """
-    (rule,) = _find(code)[:1]
+    rule = find_rule(code)
     return f"# {rule.code}: {rule.name}\n\n{(rule.documentation or '').strip()}\n"
+
+
+def find_rule(given: str) -> Rule:
+    """The one rule of a code (`WS101`) or name.
+
+    Raises:
+        InputError: no rule is called that.
+    """
+    for rule in RULES.values():
+        if given.lower() in (rule.name, rule.code.lower()):
+            return rule
+    raise _unknown(given)
 
 
 def _chosen(select: Sequence[str], ignore: Sequence[str]) -> list[Rule]:
@@ -114,6 +127,10 @@ def _find(given: str) -> list[Rule]:
         if rule.name == given.lower() or (given.upper().startswith("WS") and rule.code.startswith(given.upper()))
     ]
     if not found:
-        known = [*RULES, *(rule.name for rule in RULES.values())]
-        raise InputError(f"no rule is called '{given}'{suggestion(given, known)} (weightsmith explain lists them all)")
+        raise _unknown(given)
     return found
+
+
+def _unknown(given: str) -> InputError:
+    close = suggestion(given, [rule.name for rule in RULES.values()])
+    return InputError(f"no rule is called '{given}'{close} (weightsmith explain lists them all)")

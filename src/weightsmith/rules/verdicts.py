@@ -13,10 +13,10 @@ def final_verdict(run: Run) -> Diagnosis:
     Raises:
         NotCheckedError: neither a verdict nor training and validation losses of the same steps were recorded.
     """
-    recorded = run.events("verdict")
+    fields = {"verdict", "since", "evidence", "text"}
+    recorded = [event.payload for event in run.events("verdict") if set(event.payload) == fields]
     if recorded:
-        payload = recorded[-1].payload
-        return Diagnosis(payload["verdict"], payload["since"], payload["evidence"], payload["text"])
+        return Diagnosis(**recorded[-1])
     train, validation = run.series("train_loss"), run.series("val_loss")
     losses = dict(zip(validation.steps.tolist(), validation.values.tolist(), strict=True))
     shared = [

@@ -6,6 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from weightsmith.errors import SourceError
 from weightsmith.train.data.assemble import assemble
 from weightsmith.train.data.raw import Raw
 from weightsmith.train.recipe import Recipe
@@ -100,7 +101,11 @@ def test_parts_hold_every_row_once_and_classes_in_proportion():
 
 def test_classes_that_outnumber_the_training_rows_are_refused():
     source = Raw("rows", np.zeros((8, 1)), np.array(["a", "b", "c", "d"] * 2))
-    from weightsmith.errors import SourceError
-
     with pytest.raises(SourceError, match="rows: 8 rows leave 3 to train on, at least 4 are needed"):
         assemble(source, DataChoice(path="r", validation=0.3, test=0.4), None, 0)
+
+
+def test_a_regression_whose_targets_are_all_one_number_is_refused():
+    source = Raw("rows", np.arange(20.0).reshape(20, 1), np.full(20, 1.5))
+    with pytest.raises(SourceError, match=r"rows: every row has the same target, 1.5: there is nothing to learn"):
+        assemble(source, DataChoice(path="r"), None, 0)

@@ -134,10 +134,16 @@ def test_a_truncated_gzip_file(tmp_path):
         load(str(path))
 
 
+def test_a_pattern_that_excludes_nothing_is_a_mistake(tmp_path):
+    path = write(tmp_path, table())
+    with pytest.raises(InputError, match=r"data.exclude: 'colour' is no column of .*; did you mean 'color'\?"):
+        load(path, exclude=["size", "colour"])
+
+
 def test_the_target_is_named(tmp_path):
     path = write(tmp_path, table())
     with pytest.raises(
-        InputError, match=r"unknown column for data.target .* 'prize': choose from size, color, price; did"
+        InputError, match=r"data.target: .*rows.csv has no column 'prize': choose from size, color, price; did you mean"
     ):
         load(path, target="prize")
     with pytest.raises(InputError, match=r"data.target: name the column of .* to predict: one of size, color, price"):

@@ -24,6 +24,18 @@ def nothing(input_shape, outputs):
 def fails(input_shape, outputs):
     raise KeyError("weights")
 
+def lazy(input_shape, outputs):
+    return nn.LazyLinear(outputs)
+
+def narrow(input_shape, outputs):
+    return nn.Linear(2, outputs)
+
+def wide(input_shape, outputs):
+    return nn.Linear(input_shape[0], outputs + 1)
+
+def pair(input_shape, outputs):
+    return nn.LSTM(input_shape[0], outputs)
+
 def blind(outputs):
     return None
 
@@ -61,6 +73,12 @@ def test_a_function_of_the_users_own(folder):
     assert torch.equal(first[0].weight, again[0].weight)
 
 
+def test_lazy_layers_have_their_shapes_and_the_model_trains(folder):
+    model = build(folder, "own_nets:lazy")
+    assert model.weight.shape == (3, 6)
+    assert model.training
+
+
 def test_it_is_found_beside_the_recipe_wherever_one_works(folder, monkeypatch, tmp_path_factory):
     (folder / "recipe.yaml").write_text("model: own_nets:build\n")
     monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
@@ -91,6 +109,9 @@ def test_without_a_folder_it_is_looked_up_here(folder, monkeypatch):
             "model.widht: own_nets:build does not take it, only input_shape,",
         ),
         ("own_nets:anything", {"options": {"bais": 3}}, "model: own_nets:anything failed: TypeError: "),
+        ("own_nets:narrow", {}, "model: own_nets:narrow cannot read rows of shape (6,): RuntimeError: "),
+        ("own_nets:wide", {}, "model: own_nets:wide must map 2 rows to a tensor of shape (2, 3), but gives (2, 4)"),
+        ("own_nets:pair", {}, "model: own_nets:pair must return a tensor for each batch, not tuple"),
         ("own_nets:nothing", {"batch_norm": True}, "batch_norm: own_nets:nothing does not take it, only input_shape,"),
     ],
 )

@@ -211,6 +211,11 @@ def test_rows_that_a_model_cannot_read_get_one_line(name, shape, options, messag
         build(name, data_of(shape), **options)
 
 
+def test_a_model_larger_than_memory_gets_one_line():
+    with pytest.raises(InputError, match=r"^model: mlp of this size does not fit into memory: make it smaller$"):
+        build("mlp", data_of((4,)), hidden=[10**13])
+
+
 @given(
     st.lists(st.integers(1, 9), max_size=3),
     st.booleans(),

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weightsmith.errors import InputError, MissingExtraError, SourceError
-from weightsmith.names import choose, matches
+from weightsmith.names import matches, suggestion
 from weightsmith.train.data.raw import Raw
 
 _MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "?"})
@@ -43,7 +43,15 @@ def read_table(path: Path, target: str | None, exclude: Sequence[str]) -> Raw:
     columns = _parquet(path) if path.suffix == ".parquet" else _delimited(path)
     if target is None:
         raise InputError(f"data.target: name the column of {path} to predict: one of {', '.join(columns)}")
-    wanted = columns.pop(choose(target, columns, f"column for data.target in {path}"))
+    if target not in columns:
+        known = ", ".join(columns)
+        raise InputError(
+            f"data.target: {path} has no column '{target}': choose from {known}{suggestion(target, columns)}"
+        )
+    wanted = columns.pop(target)
+    for pattern in exclude:
+        if not any(matches(name, pattern) for name in [target, *columns]):
+            raise InputError(f"data.exclude: '{pattern}' is no column of {path}{suggestion(pattern, columns)}")
     kept = {name: column for name, column in columns.items() if not matches(name, exclude)}
     if not kept:
         raise SourceError(f"{path}: has no column beside the target '{target}'")

@@ -66,9 +66,12 @@ def encode_targets(raw: Raw, task: Task | None, target: str | None) -> Targets:
         labels, test = _even(labels, raw.name), None if test is None else _even(test, raw.name)
         names = ["odd", "even"]
     if task == "regression" or (task is None and _is_regression(raw, labels)):
-        return Targets(
-            "regression", _numbers(labels, raw.name), None if test is None else _numbers(test, raw.name), None
-        )
+        values = _numbers(labels, raw.name)
+        if len(values) > 1 and (values == values[0]).all():
+            raise SourceError(
+                f"{raw.name}: every row has the same target, {labels.flat[0]:g}: there is nothing to learn"
+            )
+        return Targets("regression", values, None if test is None else _numbers(test, raw.name), None)
     classes = _classes(labels, raw.name)
     if task == "binary_classification" and len(classes) != 2:
         raise InputError(f"task: binary_classification needs 2 classes, but {raw.name} has {len(classes)}{_hint(raw)}")

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from weightsmith.errors import InputError
@@ -83,7 +84,8 @@ def build_custom(
     `batch_norm` is passed where the recipe sets it and the function takes it.
 
     Raises:
-        InputError: for an option that the function does not take, a call that fails, or a result that is no module.
+        InputError: for an option that the function does not take, a call that fails, a result that is no module, or a
+            module that does not map rows of `input_shape` to `outputs` numbers each.
     """
     parameters = inspect.signature(builder).parameters
     takes_all = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values())
@@ -101,7 +103,26 @@ def build_custom(
         raise InputError(f"model: {name} failed: {_cause(error)}") from error
     if not isinstance(model, nn.Module):
         raise InputError(f"model: {name} must return a torch.nn.Module, but returned {type(model).__name__}")
+    _try(model, name, input_shape, outputs)
     return model
+
+
+def _try(model: nn.Module, name: str, input_shape: tuple[int, ...], outputs: int) -> None:
+    """Read two rows of zeros, which also gives lazy layers their shapes."""
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            predicted = model(torch.zeros(2, *input_shape))
+    except _FAILURES as error:
+        raise InputError(f"model: {name} cannot read rows of shape {input_shape}: {_cause(error)}") from error
+    model.train(was_training)
+    if not isinstance(predicted, torch.Tensor):
+        raise InputError(f"model: {name} must return a tensor for each batch, not {type(predicted).__name__}")
+    if predicted.shape != (2, outputs):
+        raise InputError(
+            f"model: {name} must map 2 rows to a tensor of shape {(2, outputs)}, but gives {tuple(predicted.shape)}"
+        )
 
 
 def _cause(error: Exception) -> str:

@@ -119,4 +119,9 @@ def build_model(recipe: Recipe, data: Data) -> nn.Module:
         options = read_options(info, given)
         if recipe.batch_norm is not None and takes_batch_norm(info):
             options["batch_norm"] = recipe.batch_norm
-        return info.build(data.input_shape, data.outputs, **options)
+        try:
+            return info.build(data.input_shape, data.outputs, **options)
+        except RuntimeError as error:
+            if "can't allocate memory" not in str(error):
+                raise
+            raise InputError(f"model: {info.name} of this size does not fit into memory: make it smaller") from None

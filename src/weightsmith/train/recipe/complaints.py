@@ -70,6 +70,8 @@ def _line(details: ErrorDetails, recipe: type[BaseModel]) -> str:
         return f"{path}: must be given"
     allowed = _ALLOWED.get(details["type"])
     assert allowed is not None, f"no line for pydantic's {details['type']}"
+    if details["type"] == "model_type":
+        allowed += f" {{{{{next(iter(_part(recipe, details['loc']).model_fields))}: ...}}}}"
     context = {name: f"{value:g}" if isinstance(value, float) else value for name, value in context.items()}
     close = ""
     if details["type"] == "literal_error" and isinstance(details["input"], str):

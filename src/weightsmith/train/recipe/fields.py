@@ -30,7 +30,8 @@ def _as_text(given: Any) -> Any:
 Patterns = Annotated[list[str], BeforeValidator(_as_list)]
 """One shell pattern over weight names, or a list of them."""
 
-Size = Annotated[list[Count], BeforeValidator(_as_size), Field(min_length=2, max_length=2)]
+_Pixels = Annotated[int, Field(ge=1, le=4096)]
+Size = Annotated[list[_Pixels], BeforeValidator(_as_size), Field(min_length=2, max_length=2)]
 PathText = Annotated[str, BeforeValidator(_as_text), Field(min_length=1)]
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from weightsmith.errors import InputError
 from weightsmith.names import suggestion
+from weightsmith.train.recipe.complaints import shown
 from weightsmith.train.recipe.names import is_path
 from weightsmith.train.recipe.recipe import Recipe
 from weightsmith.train.recipe.text import parse
@@ -23,7 +24,7 @@ def load_recipe(path: str | Path) -> Recipe:
     file = Path(path).expanduser()
     given = parse(_read(file), str(path))
     if not isinstance(given, Mapping):
-        found = "is empty" if given is None else f"holds {type(given).__name__}"
+        found = "is empty" if given is None else f"holds {shown(given)}"
         raise InputError(f"{path}: {found}; a recipe is a mapping of fields such as `model: mlp`")
     try:
         return Recipe.from_dict(_anchored(given, file.resolve().parent))

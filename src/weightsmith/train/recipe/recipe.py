@@ -73,7 +73,7 @@ class Recipe(BaseModel):
     batch_size: Count = 32
     precision: Annotated[Literal[32, 16, "bf16"], BeforeValidator(_as_precision)] = 32
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    threads: Count | None = None
+    threads: Annotated[int, Field(ge=1, le=1024)] | None = None
     device: Literal["auto", "cpu", "cuda"] = "auto"
     record: Annotated[Record | None, BeforeValidator(_as_record)] = Field(default_factory=Record)
 

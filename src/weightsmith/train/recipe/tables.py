@@ -63,7 +63,7 @@ def _check_data(recipe: "Recipe") -> list[str]:
 
 def _check_model(recipe: "Recipe") -> list[str]:
     from weightsmith.train.models.custom import check_form, is_custom
-    from weightsmith.train.models.table import find_model, read_options, takes_batch_norm
+    from weightsmith.train.models.table import default_batch_norm, find_model, read_options, takes_batch_norm
 
     choice = recipe.model
     if is_custom(choice.name):
@@ -73,6 +73,8 @@ def _check_model(recipe: "Recipe") -> list[str]:
     found = ["model.folder: is for a model of the form package.module:function"] if choice.folder is not None else []
     if recipe.batch_norm and not takes_batch_norm(info):
         found.append(f"batch_norm: model {info.name} has no place for it; leave it null")
+    if recipe.batch_size == 1 and (default_batch_norm(info) if recipe.batch_norm is None else recipe.batch_norm):
+        found.append("batch_size: batch normalization needs 2 or more, got 1: raise it, or set batch_norm: false")
     options = dict(choice.model_extra or {})
     if "batch_norm" in options:
         del options["batch_norm"]
