@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from weightsmith.train.recipe.recipe import Task
+from weightsmith.train.recipe.names import Task
 
 Metric = Literal["accuracy", "r2"]
 

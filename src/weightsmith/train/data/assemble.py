@@ -16,7 +16,7 @@ from weightsmith.train.data.raw import Raw, Rows
 from weightsmith.train.data.standardization import Standardization, of_features, of_images, of_sequences, of_sparse
 from weightsmith.train.data.targets import Targets, encode_targets
 from weightsmith.train.recipe.fields import DataChoice
-from weightsmith.train.recipe.recipe import Task
+from weightsmith.train.recipe.names import Task
 
 TEST_SHARE = 0.15
 """Of the rows, where the recipe names no share and the source publishes no test set."""

@@ -9,7 +9,7 @@ from scipy.sparse import csr_array
 from torch.utils.data import Dataset, default_collate
 
 from weightsmith.train.data.standardization import Standardization
-from weightsmith.train.recipe.recipe import Task
+from weightsmith.train.recipe.names import Task
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from weightsmith.errors import InputError, SourceError
 from weightsmith.train.data.raw import Raw
-from weightsmith.train.recipe.recipe import Task
+from weightsmith.train.recipe.names import Task
 
 _MOST_CLASSES = 100
 _ROWS_PER_CLASS = 5

@@ -13,7 +13,7 @@ from weightsmith.train.data.data import Data, Split
 from weightsmith.train.data.partition import partition
 from weightsmith.train.data.raw import Raw
 from weightsmith.train.data.targets import Targets, encode_targets
-from weightsmith.train.recipe.recipe import Task
+from weightsmith.train.recipe.names import Task
 
 VALIDATION_SHARE = 0.15
 """Of the training rows, where no validation rows are given."""

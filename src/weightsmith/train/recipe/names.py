@@ -1,11 +1,14 @@
 """Names that several parts of the recipe share, and telling names from paths."""
 
 from pathlib import Path
+from typing import Literal
 
 BUILT_IN_DATA = ("digits", "breast_cancer", "wine", "diabetes", "iris")
 """Sets that come with scikit-learn, so that a first training needs no download."""
 
 DEFAULT_EPOCHS = 20
+
+Task = Literal["classification", "binary_classification", "regression"]
 
 
 def is_path(data: str, folder: Path) -> bool:

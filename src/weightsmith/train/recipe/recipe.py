@@ -19,8 +19,7 @@ from weightsmith.train.recipe.fields import (
     Record,
     ScheduleChoice,
 )
-
-Task = Literal["classification", "binary_classification", "regression"]
+from weightsmith.train.recipe.names import Task
 
 
 def _as_precision(given: Any) -> Any:
