@@ -21,12 +21,13 @@ STEPS = np.arange(400)
     [
         (2.3 * np.exp(-STEPS / 60), []),
         (0.05 + 2.3 * np.exp(-STEPS / 20), []),
+        (0.5 + 1.8 * np.exp(-STEPS / 4), []),
         (2.0 + 0.3 * np.exp(-STEPS / 20), ["WS110"]),
         (np.full(400, 2.3), ["WS110"]),
         (2.3 + STEPS / 40, ["WS111"]),
         (np.where(STEPS < 200, 2.3 * np.exp(-STEPS / 60), 1.5), ["WS111"]),
     ],
-    ids=["falls", "converges", "stalls", "flat", "grows", "breaks down"],
+    ids=["falls", "converges", "converges within the first stretch", "stalls", "flat", "grows", "breaks down"],
 )
 def test_the_course_of_the_loss_is_judged(write, curve, expected):
     assert found(write({("loss", None): noisy(curve)}), "WS110", "WS111") == expected

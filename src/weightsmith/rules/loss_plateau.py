@@ -2,15 +2,15 @@
 
 ## What it does
 Cuts the run into twenty stretches and compares the best mean loss of the first ten with the best of the last ten. It
-reports less than 1 % of improvement while the loss is above half of what it was in the first stretch. A loss that grew
-by more than 10 % is no plateau; WS111 looks at those.
+reports less than 1 % of improvement while the loss is above half of what it was in the first five steps. A loss that
+grew by more than 10 % is no plateau; WS111 looks at those.
 
 ## Why it is bad
 Half of the time was spent for nothing, and what was reached is little better than the start.
 
 ## Threshold
-1 % of improvement over half of the run; a loss above half of the first. A run that has converged to a low loss is flat
-too, but has nothing left to gain, so it is not reported. (Amazon SageMaker Debugger's LossNotDecreasing asks for a
+1 % of improvement over half of the run; a loss above half of the first five. A run that has converged to a low loss is
+flat too, but has nothing left to gain, so it is not reported. (Amazon SageMaker Debugger's LossNotDecreasing asks for a
 given percentage within a given number of steps.)
 
 ## What to do
@@ -34,7 +34,7 @@ HIGH_SHARE = 0.5
 def look(rule: Rule, subject: Subject) -> Iterator[Finding]:
     """Yield a finding when the second half of the run brought nothing and much was left to gain."""
     windows = loss_windows(subject.require_run())
-    first, early = float(windows.means[0]), float(windows.means[: WINDOWS // 2].min())
+    first, early = windows.initial, float(windows.means[: WINDOWS // 2].min())
     late = float(windows.means[WINDOWS // 2 :].min())
     flat = (1 - LEAST_IMPROVEMENT) * early < late < (1 + MOST_WORSENING) * early
     if flat and late > HIGH_SHARE * first > 0:

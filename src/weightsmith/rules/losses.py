@@ -10,6 +10,7 @@ from weightsmith.store import Run
 
 WINDOWS = 20
 LEAST_STEPS = 40
+FIRST = 5
 
 
 @dataclass(frozen=True)
@@ -17,10 +18,12 @@ class LossWindows:
     """Mean loss of twenty equal stretches of a run.
 
     Attributes:
+        initial: mean of the first five finite losses.
         steps: first step of each stretch, shape (20,).
         means: mean of its finite losses, shape (20,).
     """
 
+    initial: float
     steps: NDArray[np.int64]
     means: NDArray[np.float64]
 
@@ -38,6 +41,7 @@ def loss_windows(run: Run) -> LossWindows:
         raise NotCheckedError(f"fewer than {LEAST_STEPS} finite losses were recorded")
     parts = np.array_split(np.arange(len(values)), WINDOWS)
     return LossWindows(
+        initial=float(values[:FIRST].mean()),
         steps=np.array([steps[part[0]] for part in parts], dtype=np.int64),
         means=np.array([values[part].mean() for part in parts], dtype=np.float64),
     )
