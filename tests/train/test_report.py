@@ -9,6 +9,7 @@ import pytest
 import torch
 from sklearn.linear_model import ElasticNet
 
+from weightsmith.store import Store
 from weightsmith.train.data import Data, Split
 from weightsmith.train.objective import baseline_loss, metric_value, spread
 from weightsmith.train.recipe import Recipe
@@ -115,3 +116,10 @@ def test_the_weights_that_the_recipe_keeps_are_those_reported_and_returned(priva
     assert result.zeros["output.weight"] == pytest.approx(float((weight == 0).float().mean()))
     names = {feature.index for feature in result.report.surviving}
     assert names == set(weight[0].nonzero().flatten().tolist())
+    with Store.open(private_store) as opened:
+        run = opened.run(result.run_id)
+        labels = {snapshot.label: snapshot.step for snapshot in run.snapshots()}
+        assert run.status == "completed"
+        assert labels.get("best") == (result.best.step if keep == "best" else None)
+        stored = run.source(kept.step)["output.weight"].read()
+    np.testing.assert_array_equal(stored, weight.detach().numpy())

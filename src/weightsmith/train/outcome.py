@@ -10,6 +10,7 @@ from weightsmith.train.evaluate import Measured, Scores
 from weightsmith.train.feed import Feed
 from weightsmith.train.journal import Journal
 from weightsmith.train.loop import Ending, Loop
+from weightsmith.train.recipe import Recipe
 from weightsmith.train.report import Optimality, WeightReport, describe_weights, measure_optimality
 from weightsmith.train.result import Measurement, TrainResult
 
@@ -59,9 +60,9 @@ def _keeps_last(parts: Assembly, last: Measurement | None) -> bool:
     return parts.recipe.budget.keep == "last" and last is not None
 
 
-def keeps_best(best: Measurement | None, last: Measurement | None) -> bool:
-    """Whether a finished training has best weights that are not its last ones."""
-    return best is not None and last is not None and best.step != last.step
+def keeps_best(recipe: Recipe, best: Measurement | None, last: Measurement | None) -> bool:
+    """Whether a finished training keeps best weights that are not its last ones."""
+    return recipe.budget.keep == "best" and best is not None and last is not None and best.step != last.step
 
 
 def _test_rows(parts: Assembly) -> Measured | None:

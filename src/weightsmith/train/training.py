@@ -120,16 +120,16 @@ def train(
         finally:
             shown.close()
         if recorder is not None and recorder.failure is None:
-            _keep_best(result, store)
+            _keep_best(chosen, result, store)
         return result
 
 
-def _keep_best(result: TrainResult, store: Location) -> None:
-    """Add a snapshot of the best weights to the run and complete it, unless they are its last ones, which it has.
+def _keep_best(recipe: Recipe, result: TrainResult, store: Location) -> None:
+    """Add a snapshot of the best weights to the run and complete it, unless the last ones count, which it has.
 
     A store that cannot take them leaves the run interrupted: resuming it tries again.
     """
-    if result.run_id is None or result.best is None or not keeps_best(result.best, result.last):
+    if result.run_id is None or result.best is None or not keeps_best(recipe, result.best, result.last):
         return
     weights = {name: weight.read() for name, weight in open_module(result.model).items()}
     try:
@@ -248,7 +248,7 @@ def _run(
             raise StoppedError(f"stopped at step {loop.position.step}; resume it to go on")
         if ending == "non_finite":
             raise BrokenError(loop.monitor.current.text if loop.monitor.current else "the loss is not finite")
-        if keeps_best(outcome.best, outcome.last) and recorder is not None:
+        if keeps_best(parts.recipe, outcome.best, outcome.last) and recorder is not None:
             # not complete before `_keep_best` is done: a kill in between leaves a run that can be resumed
             raise StoppedError("the best weights are still to be kept")
     if ending == "interrupted":
