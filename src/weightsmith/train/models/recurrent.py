@@ -11,7 +11,25 @@ from weightsmith.train.models.sequence import as_sequence, steps_and_features
 from weightsmith.train.recipe.fields import Count
 
 
-class RNN(nn.Module):
+class _LastState(nn.Module):
+    """What the recurrent models share: the output from the last step's state."""
+
+    def __init__(self, recurrent: nn.RNNBase, outputs: int, dropout: float, batch_norm: bool) -> None:
+        super().__init__()
+        hidden = recurrent.hidden_size
+        self.recurrent = recurrent
+        self.norm = nn.BatchNorm1d(hidden) if batch_norm else nn.Identity()
+        self.dropout = nn.Dropout(dropout)
+        self.output = nn.Linear(hidden, outputs)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """(batch, *input_shape) -> (batch, outputs)."""
+        states, _ = self.recurrent(as_sequence(inputs))
+        predicted: torch.Tensor = self.output(self.dropout(self.norm(states[:, -1])))
+        return predicted
+
+
+class RNN(_LastState):
     """Elman's network (1990): layers of simple recurrent units, then the output from the last step's state.
 
     Weights are named `recurrent.weight_ih_l0`, `recurrent.weight_hh_l0`, ..., `output.weight`.
@@ -37,22 +55,13 @@ class RNN(nn.Module):
         dropout: Dropout = 0.0,
         batch_norm: bool = False,
     ) -> None:
-        super().__init__()
         _, features = steps_and_features(input_shape, "rnn")
         between = dropout if layers > 1 else 0.0
-        self.recurrent = nn.RNN(features, hidden, layers, activation, batch_first=True, dropout=between)
-        self.norm = nn.BatchNorm1d(hidden) if batch_norm else nn.Identity()
-        self.dropout = nn.Dropout(dropout)
-        self.output = nn.Linear(hidden, outputs)
-
-    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """(batch, *input_shape) -> (batch, outputs)."""
-        states, _ = self.recurrent(as_sequence(inputs))
-        predicted: torch.Tensor = self.output(self.dropout(self.norm(states[:, -1])))
-        return predicted
+        recurrent = nn.RNN(features, hidden, layers, activation, batch_first=True, dropout=between)
+        super().__init__(recurrent, outputs, dropout, batch_norm)
 
 
-class LSTM(nn.Module):
+class LSTM(_LastState):
     """Long short-term memory (Hochreiter and Schmidhuber, 1997), then the output from the last step's state.
 
     Its gates are sigmoid and tanh by construction, so there is no `activation` to choose.
@@ -77,16 +86,7 @@ class LSTM(nn.Module):
         dropout: Dropout = 0.0,
         batch_norm: bool = False,
     ) -> None:
-        super().__init__()
         _, features = steps_and_features(input_shape, "lstm")
         between = dropout if layers > 1 else 0.0
-        self.recurrent = nn.LSTM(features, hidden, layers, batch_first=True, dropout=between)
-        self.norm = nn.BatchNorm1d(hidden) if batch_norm else nn.Identity()
-        self.dropout = nn.Dropout(dropout)
-        self.output = nn.Linear(hidden, outputs)
-
-    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """(batch, *input_shape) -> (batch, outputs)."""
-        states, _ = self.recurrent(as_sequence(inputs))
-        predicted: torch.Tensor = self.output(self.dropout(self.norm(states[:, -1])))
-        return predicted
+        recurrent = nn.LSTM(features, hidden, layers, batch_first=True, dropout=between)
+        super().__init__(recurrent, outputs, dropout, batch_norm)
