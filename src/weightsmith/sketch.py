@@ -2,7 +2,7 @@
 
 import html
 import math
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Self
 
@@ -14,9 +14,7 @@ from weightsmith.kernels.bins import Bins, suitable_edges
 from weightsmith.kernels.encoding import decode, encode
 from weightsmith.kernels.layout import (
     LAYOUTS,
-    Counts,
     Doubles,
-    Keys,
     Tally,
     combine,
     exact_sums,
@@ -28,7 +26,7 @@ from weightsmith.names import choose
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Sketch:
+class Sketch(Tally):
     """The distribution of an array's values, counted by the top 16 bits of each, beside exact sums and extremes.
 
     Sketches of the parts of an array merge (`a + b`) to the sketch of the whole. Keys are the top half of the value
@@ -53,22 +51,6 @@ class Sketch:
         exact: whether every finite value is the very one its key stands for. Quantiles and histograms are then those
             of the values themselves. Always so for 8-bit types, bfloat16 and float16.
     """
-
-    layout: str
-    keys: Keys
-    counts: Counts
-    count: int
-    zeros: int
-    subnormals: int
-    nan: int
-    positive_infinity: int
-    negative_infinity: int
-    sum: float
-    sum_of_squares: float
-    minimum: float
-    maximum: float
-    first_non_finite: int | None
-    exact: bool
 
     @classmethod
     def of(cls, array: NDArray[Any], threads: int | None = None) -> Self:
@@ -271,7 +253,7 @@ class Sketch:
 
     def to_bytes(self) -> bytes:
         """A versioned, checksummed record of a few kilobytes, equal for equal sketches."""
-        return encode(Tally(**{field.name: getattr(self, field.name) for field in fields(self)}))
+        return encode(self)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:

@@ -43,7 +43,7 @@ SMALLEST_NORMAL: dict[str, float] = {
 
 @dataclass(frozen=True)
 class Tally:
-    """What one pass remembers; the fields are those of `weightsmith.sketch.Sketch`, which documents them."""
+    """What one pass remembers; `weightsmith.sketch.Sketch` documents the fields and answers questions from them."""
 
     layout: str
     keys: Keys
