@@ -34,3 +34,11 @@ def choose(given: str, allowed: Iterable[str], what: str) -> str:
     if given not in names:
         raise InputError(f"unknown {what} '{given}': choose from {', '.join(names)}{suggestion(given, names)}")
     return given
+
+
+def printable(text: str) -> str:
+    r"""The text with every control, format and surrogate character written out (`\x1b`), safe for a terminal or page.
+
+    Names come from files that strangers wrote; raw escapes could recolor, erase or retitle a reader's terminal.
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)

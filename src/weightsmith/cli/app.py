@@ -7,11 +7,11 @@ import typer
 
 from weightsmith.cli.check import check
 from weightsmith.cli.explain import explain
-from weightsmith.cli.options import printable
 from weightsmith.cli.plot import plot
 from weightsmith.cli.runs import runs
 from weightsmith.cli.train import train
 from weightsmith.errors import WeightsmithError
+from weightsmith.names import printable
 
 app = typer.Typer(
     name="weightsmith",

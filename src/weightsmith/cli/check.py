@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from weightsmith.cli.options import JsonOption, StoreOption, console, print_json, printable
+from weightsmith.cli.options import JsonOption, StoreOption, console, print_json
+from weightsmith.names import printable
 
 if TYPE_CHECKING:
     from rich.console import Console

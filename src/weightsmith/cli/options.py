@@ -64,11 +64,6 @@ def console(*, stderr: bool = False) -> "Console":
     return Console(stderr=stderr, highlight=False, width=None if fixed else PIPE_WIDTH)
 
 
-def printable(text: str) -> str:
-    """Text whose control characters are spelled out: names from a file must not steer the terminal."""
-    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
-
-
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from weightsmith.cli.options import JsonOption, StoreOption, open_store, print_json, printable
+from weightsmith.cli.options import JsonOption, StoreOption, open_store, print_json
+from weightsmith.names import printable
 
 if TYPE_CHECKING:
     from weightsmith.store import Run, RunSummary

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from weightsmith.cli.options import JsonOption, StoreOption, console, print_json, printable
+from weightsmith.cli.options import JsonOption, StoreOption, console, print_json
+from weightsmith.names import printable
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -8,8 +8,9 @@ import ml_dtypes
 import numpy as np
 
 from weightsmith.errors import InputError
+from weightsmith.names import printable
 from weightsmith.sources.roles import infer_role
-from weightsmith.sources.source import Source, Weight, printable
+from weightsmith.sources.source import Source, Weight
 from weightsmith.weight import Role, WeightInfo
 
 if TYPE_CHECKING:

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Union
 
 from weightsmith.errors import InputError, SourceError
+from weightsmith.names import printable
 from weightsmith.sources.safetensors import open_safetensors
-from weightsmith.sources.source import Source, printable
+from weightsmith.sources.source import Source
 
 if TYPE_CHECKING:
     from torch import nn

@@ -20,9 +20,9 @@ import ml_dtypes
 import numpy as np
 
 from weightsmith.errors import InputError, SourceError
-from weightsmith.names import suggestion
+from weightsmith.names import printable, suggestion
 from weightsmith.sources.roles import infer_role
-from weightsmith.sources.source import Source, Weight, printable
+from weightsmith.sources.source import Source, Weight
 from weightsmith.weight import WeightInfo
 
 Array = np.ndarray[Any, np.dtype[Any]]

@@ -6,7 +6,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from weightsmith.errors import InputError
-from weightsmith.names import suggestion
+from weightsmith.names import printable, suggestion
 from weightsmith.weight import Role, WeightInfo
 
 if TYPE_CHECKING:
@@ -16,14 +16,6 @@ if TYPE_CHECKING:
 
 _SHOWN = 100
 """Rows that a notebook shows before it says how many more there are."""
-
-
-def printable(text: str) -> str:
-    r"""The text with every control, format and surrogate character written out (`\x1b`), safe for a terminal or page.
-
-    Names come from files that strangers wrote; raw escapes could recolor, erase or retitle a reader's terminal.
-    """
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 class UnknownWeightError(InputError, KeyError):
