@@ -23,6 +23,9 @@ class WeightInfo:
         activation: name of the activation that follows its layer (`relu`, `tanh`, ...), `linear` where none does,
             or None where that is not known.
         tied_to: name of an earlier weight that shares its storage, or None.
+        output_axis: the axis that counts its neurons or filters: 0 in PyTorch, the last one in Keras.
+        parts: what is stacked along that axis in equal shares, such as `("q", "k", "v")` or `("i", "f", "g", "o")`;
+            empty where it is one thing.
     """
 
     name: str
@@ -32,6 +35,8 @@ class WeightInfo:
     layer: str | None = None
     activation: str | None = None
     tied_to: str | None = None
+    output_axis: int = 0
+    parts: tuple[str, ...] = ()
 
     @property
     def size(self) -> int:
@@ -43,9 +48,9 @@ class WeightInfo:
 
     def to_json(self) -> dict[str, Any]:
         """A dictionary of plain JSON values that `from_json` turns back into an equal record."""
-        return {**asdict(self), "shape": list(self.shape)}
+        return {**asdict(self), "shape": list(self.shape), "parts": list(self.parts)}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:
         """The record that `to_json` described."""
-        return cls(**{**data, "shape": tuple(data["shape"])})
+        return cls(**{**data, "shape": tuple(data["shape"]), "parts": tuple(data.get("parts", ()))})

@@ -7,7 +7,6 @@ Reference: https://github.com/huggingface/safetensors#format
 
 import json
 import math
-import mmap
 import os
 import secrets
 import struct
@@ -21,8 +20,9 @@ import numpy as np
 
 from weightsmith.errors import InputError, SourceError
 from weightsmith.names import printable, suggestion
+from weightsmith.sources.file import File, FileLike, as_file
 from weightsmith.sources.roles import infer_role
-from weightsmith.sources.source import Source, Weight
+from weightsmith.sources.source import Place, Source, Weight
 from weightsmith.weight import WeightInfo
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -89,60 +89,49 @@ class _Entry:
     end: int
 
 
-def open_safetensors(path: str | os.PathLike[str]) -> Source:
-    """Open a safetensors file; its tensors are read-only views of the mapped file, in the order of their bytes.
-
-    The rare tensor that does not start at a multiple of its element size is copied when it is read.
+def open_safetensors(what: FileLike) -> Source:
+    """Open a safetensors file; its tensors are read by range, in the order of their bytes.
 
     Raises:
         SourceError: the file is missing or breaks the format in any way; the message names the file and the tensor.
     """
-    shown = printable(os.fspath(path))
+    file = as_file(what)
     try:
-        with Path(path).open("rb") as file:
-            total = os.fstat(file.fileno()).st_size
-            if total < 8:
-                raise SourceError(f"{shown}: {total} bytes are too few for a safetensors file")
-            mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    except OSError as error:
-        raise SourceError(f"cannot open {shown}: {error.strerror or error}") from error
-    try:
-        entries, metadata, start = _parse(mapping, total)
+        entries, metadata, start = _parse(file)
     except SourceError as error:
-        raise SourceError(f"{shown}: {error}") from None
-    return Source(os.fspath(path), [_weight(mapping, start, total, entry, shown) for entry in entries], metadata)
+        raise SourceError(f"{printable(file.label)}: {error}") from None
+    weights = [_weight(file, start, entry) for entry in entries]
+    return Source(file.label, weights, metadata, file_format="safetensors", files=[file])
 
 
-def _weight(mapping: mmap.mmap, start: int, total: int, entry: _Entry, shown: str) -> Weight:
-    def read() -> Array:
-        dtype, name = entry.kind.dtype, printable(entry.name)
-        if dtype is None:
-            raise SourceError(
-                f"{shown}: '{name}' is packed {entry.kind.name}, which cannot be read yet: unpack it first"
-            )
-        if mapping.size() < total:  # touching a page past the end would kill the process with SIGBUS
-            raise SourceError(f"{shown}: the file became shorter while it was open: open it again")
-        count = math.prod(entry.shape)
-        array = np.frombuffer(mapping, dtype, count, start + entry.begin) if count else np.empty(0, dtype)
-        if not array.flags.aligned:
-            array = array.copy()
-        array.flags.writeable = False
-        return array.reshape(entry.shape)
-
+def _weight(file: File, start: int, entry: _Entry) -> Weight:
     info = WeightInfo(entry.name, entry.shape, entry.kind.name, infer_role(entry.name, entry.shape))
-    return Weight(info, entry.end - entry.begin, read)
+    size = entry.end - entry.begin
+    if entry.kind.dtype is not None:
+        return Weight(info, size, place=Place(file, start + entry.begin, entry.kind.dtype))
+
+    def refuse() -> Array:
+        raise SourceError(
+            f"{printable(file.label)}: '{printable(entry.name)}' is packed {entry.kind.name}, "
+            "which cannot be read yet: unpack it first"
+        )
+
+    return Weight(info, size, refuse)
 
 
-def _parse(mapping: mmap.mmap, total: int) -> tuple[list[_Entry], dict[str, str], int]:
+def _parse(file: File) -> tuple[list[_Entry], dict[str, str], int]:
     """Checked entries in the order of their bytes, the metadata, and where the tensors' bytes start."""
-    (length,) = struct.unpack("<Q", mapping[:8])
+    total = file.size
+    if total < 8:
+        raise SourceError(f"{total} bytes are too few for a safetensors file")
+    (length,) = struct.unpack("<Q", file.view(0, 8))
     if length > min(_HEADER_LIMIT, total - 8):
         raise SourceError(
             f"the header claims {length} bytes, but the file has {total - 8} left (and {_HEADER_LIMIT} are allowed): "
             "not a safetensors file, or truncated"
         )
     start = 8 + length
-    header = _decode(mapping[8:start])
+    header = _decode(bytes(file.view(8, length)))
     metadata = _metadata(header.pop("__metadata__", {}))
     entries = [_entry(name, value) for name, value in header.items()]
     entries.sort(key=lambda entry: (entry.begin, entry.end))
