@@ -82,6 +82,8 @@ class LocalFile:
             if self.path.exists() and not self.path.is_file():
                 raise SourceError(f"{shown} is {'a folder' if self.path.is_dir() else 'no regular file'}: give a file")
             self._descriptor = os.open(self.path, os.O_RDONLY)
+        except SourceError:  # is a ValueError too
+            raise
         except (OSError, ValueError) as error:  # ValueError: a NUL in the path
             reason = (isinstance(error, OSError) and error.strerror) or str(error)
             raise SourceError(f"cannot open {shown}: {reason}") from error
@@ -172,7 +174,7 @@ class Stream(io.RawIOBase):
         """Move to an offset from the start, the position or the end."""
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._file.size}[whence]
         if base + offset < 0:
-            raise ValueError("negative seek position")
+            raise OSError("negative seek position")
         self._position = base + offset
         return self._position
 
