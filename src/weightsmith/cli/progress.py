@@ -1,0 +1,55 @@
+"""The bar that long readings show: bytes, rate and what is read, on standard error and only in a terminal."""
+
+from types import TracebackType
+
+from weightsmith.cli.options import console
+from weightsmith.names import printable
+
+PATIENCE = 0.7
+"""Seconds before the bar appears: what ends sooner needs none."""
+
+
+class ReadingProgress:
+    """A bar over bytes, gone when all is read. Call it with the bytes done, all bytes, and what follows.
+
+    Args:
+        action: what is being done: "scanning", "comparing".
+        shown: False where only the result is wanted, as for `--json`.
+    """
+
+    def __init__(self, action: str, *, shown: bool) -> None:
+        from rich.progress import (
+            BarColumn,
+            DownloadColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+            TransferSpeedColumn,
+        )
+
+        columns = (
+            TextColumn(action),
+            BarColumn(),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.description}", markup=False),
+        )
+        err = console(stderr=True)
+        self._bar = Progress(*columns, console=err, transient=True, disable=not (shown and err.is_terminal))
+        self._task = self._bar.add_task("", total=None, visible=False)
+
+    def __enter__(self) -> "ReadingProgress":
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def __call__(self, done: int, total: int, following: str) -> None:
+        """Move the bar."""
+        task = self._bar.tasks[0]
+        late = task.elapsed is not None and task.elapsed > PATIENCE
+        self._bar.update(self._task, completed=done, total=total, description=printable(following)[-40:], visible=late)
