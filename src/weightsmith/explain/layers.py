@@ -1,0 +1,18 @@
+"""Finding a layer of a model by its name."""
+
+from torch import nn
+
+from weightsmith.errors import InputError
+from weightsmith.names import printable, suggestion
+
+
+def find_layer(model: nn.Module, name: str) -> tuple[str, nn.Module]:
+    """The layer of that dotted name; the empty name is the model itself.
+
+    Raises:
+        InputError: there is none.
+    """
+    layers = dict(model.named_modules())
+    if name not in layers:
+        raise InputError(f"the model has no layer '{printable(name)}'{suggestion(name, layers)}")
+    return name, layers[name]

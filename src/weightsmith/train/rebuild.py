@@ -1,0 +1,69 @@
+"""The model of a finished run, built again to be asked questions."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.optim.swa_utils import update_bn
+
+from weightsmith.errors import InputError
+from weightsmith.store import Run
+from weightsmith.train.data import Data, load_data
+from weightsmith.train.models import build_model
+from weightsmith.train.recipe import Recipe
+
+
+@dataclass(frozen=True, eq=False)
+class Rebuilt:
+    """A run's model and the rows it was trained on.
+
+    Attributes:
+        model: in evaluation mode, with the weights the run kept, as they are used: binary ones are binary.
+        data: the rows, split as in the training.
+        step: the step of the weights.
+    """
+
+    model: nn.Module
+    data: Data
+    step: int
+
+
+def rebuild(run: Run) -> Rebuilt:
+    """Build a run's model from its recipe and fill it from the snapshot that the run kept (`best`, else the last).
+
+    Snapshots hold weights alone: the running statistics of batch norm are measured anew over the training rows.
+
+    Raises:
+        InputError: the run has no recipe, or had data or a model of its own, or the recipe now builds another model.
+        SourceError: data that cannot be read.
+        StoreError: the run has no snapshot.
+    """
+    own = [part for part in ("data", "model") if run.environment.get(f"own_{part}", False)]
+    if run.recipe is None or own:
+        what = f"was trained with {' and '.join(own)} of its own" if own else "was recorded in a loop of its own"
+        raise InputError(
+            f"run {run.id} {what}, so its model cannot be built here: use weightsmith.explain in Python, on your model"
+        )
+    recipe = Recipe.from_dict(run.recipe)
+    data = load_data(recipe)
+    model = build_model(recipe, data)
+    best = [snapshot.step for snapshot in run.snapshots() if snapshot.label == "best"]
+    step = best[-1] if best else max((snapshot.step for snapshot in run.snapshots()), default=0)
+    _fill(model, run, step)
+    _measure_batch_norm(model, data, recipe.batch_size)
+    return Rebuilt(model.eval(), data, step)
+
+
+def _fill(model: nn.Module, run: Run, step: int) -> None:
+    source = run.source(step)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name not in source or source[name].shape != tuple(parameter.shape):
+                raise InputError(f"run {run.id} has no weight '{name}' of this shape: its model has changed since")
+            parameter.copy_(torch.tensor(source[name].read().astype("float32")))
+
+
+def _measure_batch_norm(model: nn.Module, data: Data, batch_size: int) -> None:
+    rows = torch.split(torch.arange(len(data.train)), max(batch_size, 2))
+    with torch.no_grad():
+        update_bn((data.train.batch(part)[0] for part in rows if len(part) > 1), model)
