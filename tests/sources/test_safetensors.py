@@ -172,6 +172,8 @@ BROKEN = {
     "float shape": forged({"a": entry("F32", [1.0])}, b"\0" * 4),
     "bool shape": forged({"a": entry("F32", [True])}, b"\0" * 4),
     "huge shape": forged({"a": entry("F32", [2**62, 2**62])}, b"\0" * 4),
+    "huge and empty": forged({"a": entry("F32", [2**62, 2**62, 0], [0, 0])}),
+    "too many axes": forged({"a": entry("F32", [1] * 100)}, b"\0" * 4),
     "offsets of three": forged({"a": entry("F32", [1], [0, 4, 8])}, b"\0" * 4),
     "offsets backwards": forged({"a": entry("F32", [1], [4, 0])}, b"\0" * 4),
     "size wrong": forged({"a": entry("F32", [2])}, b"\0" * 4),
@@ -183,7 +185,7 @@ BROKEN = {
 }
 
 
-STRICTER = {"leading space", "twice"}
+STRICTER = {"leading space", "twice", "too many axes"}
 """What the format's text forbids, though the reference reads it."""
 
 

@@ -22,6 +22,7 @@ from weightsmith.errors import InputError, SourceError
 from weightsmith.names import printable, suggestion
 from weightsmith.sources.file import File, FileLike, as_file
 from weightsmith.sources.roles import infer_role
+from weightsmith.sources.shape import is_possible
 from weightsmith.sources.source import Place, Source, Weight
 from weightsmith.weight import WeightInfo
 
@@ -185,6 +186,8 @@ def _entry(name: str, value: Any) -> _Entry:
         raise SourceError(f"'{shown}' has a shape that is not a list of natural numbers")
     if not _naturals(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
         raise SourceError(f"'{shown}' has data_offsets that are not [begin, end]")
+    if not is_possible(shape):
+        raise SourceError(f"'{shown}' has a shape that no array can have: {str(shape)[:60]}")
     bits = math.prod(shape) * kind.bits
     if bits % 8 or bits // 8 != offsets[1] - offsets[0]:
         raise SourceError(
