@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from weightsmith.errors import InputError, SourceError
-from weightsmith.kernels import tally
+from weightsmith.kernels import portion
 from weightsmith.kernels.count import SPAN
 from weightsmith.kernels.encoding import _HEADER
 from weightsmith.kernels.layout import NARROW_FLOATS
@@ -269,9 +269,9 @@ def test_threads_and_size_change_nothing(name):
 
 @pytest.mark.parametrize("name", ["float32", "bfloat16", "float64"])
 def test_tables_that_are_full_are_set_aside(monkeypatch, name):
-    array = normal(20 * SPAN, name)
+    array = normal(40 * SPAN, name)
     expected = Sketch.of(array)
-    monkeypatch.setattr(tally, "_ROOM", 9 * SPAN)
+    monkeypatch.setattr(portion, "_ROOM", 17 * SPAN)
     assert Sketch.of(array, 1) == expected == Sketch.of(array, 3)
 
 
@@ -279,7 +279,7 @@ def test_a_failed_pass_leaves_no_counts_behind(monkeypatch):
     array = normal(20 * SPAN)
     expected = Sketch.of(array)
     calls = iter(range(100))
-    kernel = tally.count_float32
+    kernel = portion.count_float32
 
     def fail_later(*arguments):
         found = kernel(*arguments)
@@ -288,7 +288,7 @@ def test_a_failed_pass_leaves_no_counts_behind(monkeypatch):
         return found
 
     with monkeypatch.context() as patched:
-        patched.setattr(tally, "count_float32", fail_later)
+        patched.setattr(portion, "count_float32", fail_later)
         with pytest.raises(MemoryError):
             Sketch.of(array, 2)
     assert Sketch.of(array, 2) == expected

@@ -6,9 +6,12 @@ import warnings
 import typer
 
 from weightsmith.cli.check import check
+from weightsmith.cli.diff import diff
 from weightsmith.cli.explain import explain
 from weightsmith.cli.plot import plot
 from weightsmith.cli.runs import runs
+from weightsmith.cli.scan import scan
+from weightsmith.cli.sensitivity import sensitivity
 from weightsmith.cli.train import train
 from weightsmith.errors import WeightsmithError
 from weightsmith.names import printable
@@ -20,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (train, runs, plot, check, explain):
+for command in (train, runs, scan, plot, check, diff, sensitivity, explain):
     app.command()(command)
 
 

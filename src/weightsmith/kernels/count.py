@@ -23,7 +23,7 @@ SPAN = 4 * BLOCK
 KEYS = types.Array(types.uint16, 1, "C", readonly=True)
 TABLES = types.Array(types.uint32, 1, "C")
 SUMS = types.Array(types.float64, 2, "C")
-MEASURES = types.Tuple((types.float64, types.float64) + 5 * (types.int64,) + (types.boolean,))  # type: ignore[no-untyped-call]
+MEASURES = types.Tuple((types.float64, types.float64) + 5 * (types.int64,) + (types.boolean, types.int64))  # type: ignore[no-untyped-call]
 _BYTES = types.Array(types.uint8, 1, "C", readonly=True)
 _NEW_KEYS = types.Array(types.uint16, 1, "C")
 _NEW_COUNTS = types.Array(types.int64, 1, "C")
@@ -33,9 +33,10 @@ Tables = NDArray[np.uint32]
 Whole = Any
 """A whole number inside a kernel, where numba infers which width it has."""
 
-Measures = tuple[float, float, int, int, int, int, int, bool]
+Measures = tuple[float, float, int, int, int, int, int, bool, Whole]
 """Minimum, maximum (infinities the wrong way round where nothing is finite), numbers of zeros, subnormals, +Inf and
--Inf, index of the first non-finite value or -1, and whether every finite value is the one its key stands for."""
+-Inf, index of the first non-finite value or -1, whether every finite value is the one its key stands for, and the
+patterns of all finite values or-ed."""
 
 _ONE = np.uint32(1)
 

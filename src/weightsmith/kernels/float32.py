@@ -210,14 +210,15 @@ def measure_float32(values: NDArray[np.float32], bits: NDArray[np.int32], sums: 
 
     Returns:
         minimum, maximum (infinities the wrong way round where nothing is finite), numbers of zeros, subnormals, +Inf
-        and -Inf, index of the first non-finite value or -1, and whether every finite value is the one its key
-        stands for.
+        and -Inf, index of the first non-finite value or -1, whether every finite value is the one its key stands
+        for, and the patterns of all finite values or-ed.
     """
     total, squares, minimum, maximum, seen, positive, negative, first = _conclude(_reduce(values, bits), values, bits)
     sums[0, 0] = total
     sums[0, 1] = squares
     zeros, subnormals = _tiny(bits)
-    return minimum, maximum, zeros, subnormals, positive, negative, first, (seen & _LOW_HALF) == 0
+    exact = (seen & _LOW_HALF) == 0
+    return minimum, maximum, zeros, subnormals, positive, negative, first, exact, np.int64(np.uint32(seen))
 
 
 @njit(nogil=True, cache=True)
@@ -278,4 +279,5 @@ def count_float32(
         if at >= 0 and first < 0:
             first = start + at
     subnormals = counted(tables, 128) - tiny_before - zeros
-    return minimum, maximum, zeros, subnormals, positive, negative, first, (seen & _LOW_HALF) == 0
+    exact = (seen & _LOW_HALF) == 0
+    return minimum, maximum, zeros, subnormals, positive, negative, first, exact, np.int64(np.uint32(seen))

@@ -4,7 +4,7 @@ import numpy as np
 from numba import njit, types
 from numpy.typing import NDArray
 
-from weightsmith.kernels.count import BLOCK, MEASURES, SPAN, SUMS, TABLES, Measures, count_keys
+from weightsmith.kernels.count import BLOCK, MEASURES, SPAN, SUMS, TABLES, Measures, Whole, count_keys
 
 _VALUES = types.Array(types.float64, 1, "C", readonly=True)
 _LOW_HALF = np.int32(0xFFFF)
@@ -33,8 +33,13 @@ def _narrow(values: NDArray[np.float64], single: NDArray[np.float32], keys: NDAr
 @njit(nogil=True, cache=True)
 def _measure_float64(
     values: NDArray[np.float64],
-) -> tuple[float, float, float, float, int, int, int, int, int]:
-    """Sum, sum of squares, minimum, maximum of the finite values; zeros, subnormals, +Inf, -Inf, first non-finite."""
+) -> tuple[float, float, float, float, int, int, int, int, int, Whole]:
+    """Sum, sum of squares, minimum, maximum of the finite values; zeros, subnormals, +Inf, -Inf, first non-finite.
+
+    The last number is the patterns of the finite values, or-ed.
+    """
+    bits = values.view(np.int64)
+    seen = np.int64(0)
     total = 0.0
     squares = 0.0
     minimum = np.inf
@@ -51,13 +56,14 @@ def _measure_float64(
             positive += value == np.inf
             negative += value == -np.inf
             continue
+        seen |= bits[i]
         total += value
         squares += value * value
         minimum = min(minimum, value)
         maximum = max(maximum, value)
         zeros += value == 0.0
         tiny += abs(value) < _SMALLEST_NORMAL
-    return total, squares, minimum, maximum, zeros, tiny - zeros, positive, negative, first
+    return total, squares, minimum, maximum, zeros, tiny - zeros, positive, negative, first, seen
 
 
 @njit(MEASURES(_VALUES, TABLES, SUMS), nogil=True, cache=True)
@@ -77,11 +83,12 @@ def count_float64(
     negative = 0
     first = -1
     exact = True
+    seen = np.int64(0)
     for start in range(0, values.size, BLOCK):
         block = values[start : start + BLOCK]
         exact &= _narrow(block, single[: block.size], keys[: block.size])
         count_keys(keys[: block.size], tables)
-        total, squares, low, high, zero, tiny, plus, minus, at = _measure_float64(block)
+        total, squares, low, high, zero, tiny, plus, minus, at, bits = _measure_float64(block)
         sums[start // SPAN, 0] += total
         sums[start // SPAN, 1] += squares
         minimum = min(minimum, low)
@@ -90,6 +97,7 @@ def count_float64(
         subnormals += tiny
         positive += plus
         negative += minus
+        seen |= bits
         if at >= 0 and first < 0:
             first = start + at
-    return minimum, maximum, zeros, subnormals, positive, negative, first, exact
+    return minimum, maximum, zeros, subnormals, positive, negative, first, exact, seen

@@ -11,8 +11,8 @@ _WRAPPING = re.compile(r"(^|\.)parametrizations\.|\.original\d*$")
 _BIAS = re.compile(r"(^|_)(bias|biases|beta)(_|$)")
 _STATISTIC = re.compile(r"running_|num_batches_tracked|moving_")
 _BUFFER = re.compile(
-    r"^(inv_freq|freqs(_cis)?|(cos|sin)_cached|position_ids|token_type_ids|(attn|attention|causal)_mask|masked_bias"
-    r"|relative_position_index|relative_coords_table)$"
+    r"_buffer$|^(inv_freq|freqs(_cis)?|(cos|sin)_cached|position_ids|token_type_ids|(attn|attention|causal)_mask"
+    r"|masked_bias|relative_position_index|relative_coords_table)$"
 )
 """What models keep beside their weights and never train: rotary frequencies, positions, masks."""
 

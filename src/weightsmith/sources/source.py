@@ -132,19 +132,29 @@ class Weight:
 
         Not cryptographic (xxh3): it recognizes, it does not authenticate.
         """
-        import xxhash
+        from weightsmith.kernels import chunks
 
-        state = xxhash.xxh3_128(f"{self.dtype}{list(self.shape)}".encode())
-        for block in self.blocks():
-            little = block.astype(block.dtype.newbyteorder("<"), copy=False)
-            state.update(little.view("u1").data if little.size else b"")
-        return str(state.hexdigest())
+        return chunks.digest(self.dtype, self.shape, map(chunks.chunk_digest, chunks.evenly(self.blocks())))
 
     def sketch(self, threads: int | None = None) -> "Sketch":
-        """One pass over its values: counts, moments, quantiles. Not kept: hold on to it where it is needed twice."""
+        """One pass over its values: counts, moments, quantiles. Not kept: hold on to it where it is needed twice.
+
+        Reads a few megabytes at a time wherever `blocks` does, and gives the very sketch of the whole array.
+
+        Raises:
+            InputError, SourceError: as `read`.
+        """
+        from weightsmith.kernels.stream import gather_blocks, gather_file
         from weightsmith.sketch import Sketch
 
-        return Sketch.of(self.read(), threads=threads)
+        if self.place is not None:
+            place = self.place
+            gathered = gather_file(place.file.read_into, place.offset, place.dtype, self.size, threads)
+        elif self._blocks is not None:
+            gathered = gather_blocks(self._blocks(), self.size)
+        else:
+            return Sketch.of(self.read(), threads=threads)
+        return Sketch(**vars(gathered.tally()))
 
 
 def read_range(place: Place, start: int, stop: int) -> "np.ndarray[Any, Any]":

@@ -27,6 +27,11 @@ class Location:
     label: str
     is_postgres: bool
 
+    @property
+    def cache(self) -> Path:
+        """Folder of what can be computed again, beside the runs' own files."""
+        return self.files.with_name("cache") if self.files.name == "files" else self.files / "cache"
+
 
 def locate(location: str | os.PathLike[str] | None) -> Location:
     """Understand a store's location.
