@@ -129,3 +129,15 @@ def test_leaf_order_puts_like_rows_together():
 @pytest.mark.parametrize("count", [0, 1, 2])
 def test_leaf_order_of_few_rows(count):
     assert list(leaf_order(np.ones((count, count), np.float32))) == list(range(count))
+
+
+def test_columns_are_compared_through_the_transpose():
+    rng = np.random.default_rng(0)
+    matrix = rng.normal(size=(40, 12)).astype(np.float32)
+    matrix[:, 7] = matrix[:, 2]
+    matrix[:, 9] = 2 * matrix[:, 4] + 1e-3 * rng.normal(size=40)
+    found = similarity(matrix.T, "correlation")
+    np.testing.assert_allclose(found.values, np.corrcoef(matrix, rowvar=False), atol=1e-6)
+    assert duplicate_rows(matrix.T) == ((2, 7),)
+    alike = near_duplicates(matrix.T, 0.99)
+    assert [(pair.first, pair.second) for pair in alike.pairs] == [(2, 7), (4, 9)]

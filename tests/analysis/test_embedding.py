@@ -1,10 +1,12 @@
+import sys
+
 import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 from sklearn.manifold import trustworthiness
 
-from weightsmith.analysis import pca, tsne
-from weightsmith.errors import InputError
+from weightsmith.analysis import pca, tsne, umap
+from weightsmith.errors import InputError, MissingExtraError
 
 
 @pytest.fixture(scope="module")
@@ -102,3 +104,50 @@ def test_impossible_requests_are_refused(clusters):
         tsne(clusters[0], perplexity=-1)
     with pytest.raises(InputError, match="at least 1 dimension, not 0"):
         pca(clusters[0], 0)
+
+
+@pytest.mark.parametrize("dimensions", [1, 2, 3])
+def test_tsne_in_up_to_three_dimensions(clusters, dimensions):
+    matrix, _ = clusters
+    ticks = []
+    found = tsne(matrix, dimensions, seed=1, iterations=100, progress=lambda *tick: ticks.append(tick))
+    assert found.points.shape == (60, dimensions)
+    assert found.points.std(axis=0).min() > 0
+    assert trustworthiness(matrix, found.points, n_neighbors=5) > 0.8
+    assert ticks[-1] == (350, 350)
+    np.testing.assert_array_equal(found.points, tsne(matrix, dimensions, seed=1, iterations=100).points)
+
+
+def test_a_time_limit_in_three_dimensions_ends_early_and_says_so(clusters):
+    found = tsne(clusters[0], 3, time_limit=0.0)
+    assert not found.finished
+    assert found.points.shape == (60, 3)
+
+
+@pytest.mark.parametrize("dimensions", [0, 4])
+def test_tsne_refuses_other_dimensions(dimensions):
+    with pytest.raises(InputError, match="1, 2 or 3 dimensions"):
+        tsne(np.ones((9, 3)), dimensions)
+
+
+def test_umap_without_its_extra_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "umap", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'weightsmith\[umap\]'"):
+        umap(np.eye(9))
+
+
+@pytest.mark.filterwarnings("ignore")  # numba's and scikit-learn's, on its import
+@pytest.mark.parametrize("dimensions", [2, 3])
+def test_umap_keeps_neighbors_and_is_repeatable(clusters, dimensions):
+    pytest.importorskip("umap")
+    matrix, _ = clusters
+    spoiled = np.vstack([matrix, np.full(30, np.nan)])
+    found = umap(spoiled, dimensions, seed=1)
+    assert (found.method, found.perplexity, list(found.left_out)) == ("UMAP", 15, [60])
+    assert found.points.shape == (60, dimensions)
+    assert trustworthiness(matrix, found.points, n_neighbors=5) > 0.8
+    np.testing.assert_array_equal(found.points, umap(spoiled, dimensions, seed=1).points)
+    for few in (np.zeros((0, 4)), np.ones((9, 4)), np.eye(3)):
+        assert umap(few, dimensions).method == "PCA"
+    with pytest.raises(InputError, match="2 neighbors"):
+        umap(matrix, neighbors=1)

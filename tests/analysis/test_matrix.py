@@ -5,8 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from weightsmith.analysis import as_matrix, downsample, norms
+from weightsmith.analysis import as_matrix, downsample, kernel, neurons, norms, strongest
 from weightsmith.analysis.matrix import row_blocks
+from weightsmith.sources.source import Weight
+from weightsmith.weight import WeightInfo
 
 
 @pytest.mark.parametrize(
@@ -88,3 +90,56 @@ def test_one_outlier_and_one_nan_survive_a_thousandfold_reduction():
 def test_an_empty_matrix_has_no_cells():
     assert downsample(np.zeros((0, 5))).values.shape == (0, 5)
     assert downsample(np.zeros((5, 0))).values.shape == (5, 0)
+
+
+def held(array, **info):
+    described = WeightInfo("w", array.shape, str(array.dtype), **{"role": "linear", **info})
+    return Weight(described, array.nbytes, lambda: array)
+
+
+def test_neurons_are_rows_wherever_a_format_counts_them():
+    dense = np.arange(12.0).reshape(3, 4)
+    np.testing.assert_array_equal(neurons(dense), dense)
+    np.testing.assert_array_equal(neurons(held(dense)), dense)
+    for axis in (1, -1):
+        turned = neurons(held(dense, output_axis=axis))
+        np.testing.assert_array_equal(turned, dense.T)
+        assert np.shares_memory(turned, dense)  # a large file stays mapped
+    conv = np.arange(120.0).reshape(2, 3, 4, 5)
+    for axis in range(4):
+        found = neurons(held(conv, role="conv", output_axis=axis))
+        np.testing.assert_array_equal(found, np.moveaxis(conv, axis, 0).reshape(conv.shape[axis], -1))
+    assert neurons(held(np.ones(4))).shape == (4, 1)
+    assert neurons(held(np.float32(3).reshape(()))).shape == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("axes", "axis", "file_format"),
+    [
+        ((0, 1, 2, 3), 0, "torch"),  # outputs, inputs, height, width
+        ((2, 3, 1, 0), 3, "keras"),  # height, width, inputs, outputs
+        ((0, 2, 3, 1), 0, "tflite"),  # outputs, height, width, inputs
+        ((1, 2, 3, 0), 3, "tflite"),  # inputs of each filter, height, width, outputs
+        ((1, 0, 2, 3), 1, "onnx"),  # a transposed convolution
+    ],
+)
+def test_kernels_of_every_format_come_as_outputs_inputs_positions(axes, axis, file_format):
+    conv = np.arange(2 * 1 * 4 * 5.0).reshape(2, 1, 4, 5)
+    weight = held(np.transpose(conv, axes), role="conv", output_axis=axis)
+    np.testing.assert_array_equal(kernel(weight, file_format), conv)
+
+
+def test_column_major_matrices_give_the_same_answers():
+    rng = np.random.default_rng(0)
+    matrix = rng.normal(size=(70, 30)).astype(np.float32)
+    matrix[3, 4], matrix[5, 5], matrix[9] = np.nan, np.inf, 0
+    turned = np.asfortranarray(matrix)
+    for name in ("rows", "columns", "non_finite_rows"):
+        np.testing.assert_allclose(getattr(norms(turned), name), getattr(norms(matrix), name), rtol=1e-12)
+    assert norms(turned).zeros == norms(matrix).zeros == 30
+    assert norms(turned).non_finite == 2
+    one, other = downsample(matrix, 9, 11), downsample(turned, 9, 11)
+    for name in ("values", "zero", "non_finite", "row_edges", "column_edges"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+    assert strongest(turned, 12) == strongest(matrix, 12)
+    assert strongest(np.asfortranarray(np.ones((3, 2))), 6) == strongest(np.ones((3, 2)), 6)

@@ -51,14 +51,60 @@ def test_a_run_of_one_step(make_run, tmp_path):
     assert len(pictures) == 5
 
 
-def test_many_matrices_get_pictures_for_the_first_and_the_rest_is_named(source, tmp_path):
-    tensors = {f"layer{i:02}__weight": np.eye(5, 6, dtype=np.float32) for i in range(10)}
-    pictures = plot_source(source(**tensors), tmp_path, ["histogram", "importance"])
-    assert sum("histogram" in path.name for path in pictures) == 8
-    assert sum("importance" in path.name for path in pictures) == 1
-    assert [what for what, _ in pictures.skipped] == ["layer08.weight", "layer09.weight"]
-    named = plot_source(source(**tensors), tmp_path, ["histogram"], weights=["layer09.weight"])
-    assert [path.name for path in named] == ["histogram-layer09.weight.png"]
+def test_of_many_matrices_the_remarkable_ones_are_drawn_and_the_rest_is_counted(source, tmp_path):
+    rng = np.random.default_rng(0)
+    tensors = {f"layer{i:02}__weight": rng.normal(size=(9, 8)).astype(np.float32) for i in range(10)}
+    tensors["layer03__weight"] *= 50
+    tensors["layer06__weight"][2, 2] = 1000
+    tensors["head__weight"] = rng.normal(size=(40, 30)).astype(np.float32)
+    pictures = plot_source(source(**tensors), tmp_path, ["heatmap", "importance"])
+    drawn = [one.weight for one in pictures.drawn if one.kind == "matrix"]
+    assert len(drawn) == 4
+    assert {"layer03.weight", "layer06.weight", "head.weight"} <= set(drawn)
+    assert sum(one.kind == "importance" for one in pictures.drawn) == 1
+    reason = "drawn are the 4 most remarkable of 11: choose others by name"
+    assert pictures.skipped == [("7 other matrices", reason)]
+
+
+def test_patterns_choose_weights(source, tmp_path):
+    tensors = {f"layer{i}__{part}__weight": np.eye(5, 6, dtype=np.float32) for i in range(10) for part in ("a", "b")}
+    pictures = plot_source(source(**tensors), tmp_path, ["histogram"], weights=["layer?.a.*", "layer9"])
+    assert [one.weight for one in pictures.drawn] == [
+        *(f"layer{i}.a.weight" for i in range(10)),
+        "layer9.b.weight",
+    ]
+    assert pictures.skipped == []
+    with pytest.raises(InputError, match=r"matches 'nothing\.\*'"):
+        plot_source(source(**tensors), tmp_path, ["histogram"], weights=["nothing.*"])
+    with pytest.raises(InputError, match=r"has no weight 'layer1\.a\.weigt'; did you mean 'layer1\.a\.weight'"):
+        plot_source(source(**tensors), tmp_path, ["histogram"], weights=["layer1.a.weigt"])
+
+
+def test_options_reach_the_pictures_that_know_them(source, tmp_path):
+    both = source(a__weight=np.random.default_rng(0).normal(size=(30, 20)).astype(np.float32))
+    kinds = ["embedding", "profile", "matrix"]
+    pictures = plot_source(both, tmp_path, kinds, method="pca", dimensions=3, statistics=["norm"])
+    records = {one.kind: one.record for one in pictures.drawn}
+    assert records["embedding"].layout.points.shape == (30, 3)
+    assert list(records["profile"].values) == ["norm"]
+    with pytest.raises(InputError, match="unknown option 'metod'"):
+        plot_source(both, tmp_path, kinds, metod="pca")
+
+
+def test_what_we_chose_and_cannot_read_is_skipped_and_what_was_named_is_an_error(tmp_path):
+    from weightsmith.sources import Source, Weight
+    from weightsmith.weight import WeightInfo
+
+    def packed():
+        raise InputError("values of 4 bits are not read")
+
+    broken = Weight(WeightInfo("packed.weight", (4, 4), "int4", "linear"), 8, packed)
+    source = Source("some", [broken, Weight(WeightInfo("w", (3, 3), "float32", "linear"), 36, lambda: np.eye(3))])
+    pictures = plot_source(source, tmp_path, ["matrix"])
+    assert [one.weight for one in pictures.drawn] == ["w"]
+    assert pictures.skipped == [("matrix of packed.weight", "values of 4 bits are not read")]
+    with pytest.raises(InputError, match="4 bits"):
+        plot_source(source, tmp_path, ["matrix"], weights=["packed.weight"])
 
 
 def test_names_that_differ_only_in_odd_characters_get_different_files(source, tmp_path):

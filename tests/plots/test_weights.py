@@ -229,7 +229,7 @@ def test_neurons_are_colored_by_the_output_they_feed(source, texts):
         draw(both, "embedding", weight="fc2.weight", color="output")
 
 
-@pytest.mark.parametrize(("option", "value"), [("method", "umap"), ("color", "red")])
+@pytest.mark.parametrize(("option", "value"), [("method", "isomap"), ("color", "red")])
 def test_unknown_choices_of_the_embedding_are_refused(source, noise, option, value):
     with pytest.raises(InputError, match=f"unknown {option} '{value}'"):
         draw(source(w__weight=noise), "embedding", **{option: value})

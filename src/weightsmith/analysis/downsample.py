@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from weightsmith.analysis.matrix import BLOCK_CELLS
+from weightsmith.analysis.matrix import BLOCK_CELLS, column_major
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,13 @@ def downsample(matrix: NDArray[Any], height: int = 400, width: int = 600) -> Cel
     """The matrix in at most `height` by `width` cells, each showing its block's finite value of largest magnitude.
 
     The extreme rather than the mean: a single outlier among thousands stays visible, and so does a single NaN.
-    Memory is bounded by the cells and one band of rows, whatever the size of the matrix.
+    Memory is bounded by the cells and one band of rows, whatever the size of the matrix; it is read in the order in
+    which it lies in memory or in its file.
     """
+    if column_major(matrix):
+        turned = downsample(matrix.T, width, height)
+        cells = (turned.values.T, turned.zero.T, turned.non_finite.T)
+        return Cells(*cells, row_edges=turned.column_edges, column_edges=turned.row_edges)
     rows, columns = matrix.shape
     row_edges = np.linspace(0, rows, min(height, rows) + 1).astype(np.int64)
     column_edges = np.linspace(0, columns, min(width, columns) + 1).astype(np.int64)

@@ -1,4 +1,4 @@
-"""Neurons of a layer laid out on a plane, similar ones together: t-SNE, and PCA as its honest linear sibling."""
+"""Neurons of a layer laid out in two or three dimensions: t-SNE and UMAP, and PCA as their honest linear sibling."""
 
 import time
 from collections.abc import Callable
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weightsmith.analysis.matrix import row_blocks
-from weightsmith.errors import InputError
+from weightsmith.errors import InputError, MissingExtraError
 
 MAX_CELLS = 1 << 26
 """Values read at most for one embedding (256 MiB as float32); a wider layer is embedded with fewer of its rows."""
@@ -27,11 +27,11 @@ class Embedding:
     Attributes:
         points: float64[k, dimensions].
         indices: int64[k], the row that each point stands for, ascending.
-        method: `t-SNE` or `PCA`; a t-SNE of fewer than five rows falls back to PCA and says so here.
+        method: `t-SNE`, `UMAP` or `PCA`; the first two fall back to PCA for very few or equal rows and say so here.
         left_out: int64, rows with NaN or Inf.
         total: rows of the matrix; more than the points and the rows left out where it was sampled.
-        explained: for PCA, the share of the variance along each dimension; empty for t-SNE.
-        perplexity: for t-SNE, about how many neighbors each point attends to.
+        explained: for PCA, the share of the variance along each dimension; empty for the others.
+        perplexity: for t-SNE and UMAP, about how many neighbors each point attends to.
         divergence: for t-SNE, the final Kullback-Leibler divergence, lower is more faithful; None where
             it was ended early.
         finished: False where the time limit ended the optimization early.
@@ -39,7 +39,7 @@ class Embedding:
 
     points: NDArray[np.float64]
     indices: NDArray[np.int64]
-    method: Literal["t-SNE", "PCA"]
+    method: Literal["t-SNE", "PCA", "UMAP"]
     left_out: NDArray[np.int64]
     total: int
     explained: tuple[float, ...] = ()
@@ -66,6 +66,7 @@ def pca(matrix: NDArray[Any], dimensions: int = 2, *, limit: int = 5000, seed: i
 
 def tsne(
     matrix: NDArray[Any],
+    dimensions: int = 2,
     *,
     perplexity: float | None = None,
     seed: int = 0,
@@ -74,13 +75,14 @@ def tsne(
     time_limit: float | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Embedding:
-    """Rows as points on a plane, near each other where the rows are (van der Maaten and Hinton, 2008).
+    """Rows as points, near each other where the rows are (van der Maaten and Hinton, 2008).
 
     Starts from PCA, which keeps more of the global arrangement than a random start (Kobak and Berens, 2019). The same
     seed and matrix give the same picture.
 
     Args:
         matrix: real values, `[n, d]`; rows with NaN or Inf are left out.
+        dimensions: 1, 2 or 3.
         perplexity: about how many neighbors a point attends to; by default 30, or a third of the rows where they
             are few. A larger one than a third of the rows is lowered to that.
         seed: of the optimization.
@@ -88,21 +90,69 @@ def tsne(
         limit: with more usable rows, that many evenly spaced ones are taken.
         time_limit: seconds, checked every 25 iterations, after which the layout is taken as it is.
         progress: called with the iterations done and their total.
+
+    Raises:
+        InputError: a perplexity that is not positive, or another number of dimensions.
     """
     if perplexity is not None and not perplexity > 0:
         raise InputError(f"perplexity must be positive, not {perplexity}")
+    if dimensions not in (1, 2, 3):
+        raise InputError(f"a t-SNE has 1, 2 or 3 dimensions, not {dimensions}")
     rows, indices, left_out = _usable(matrix, limit)
     reduced, explained = _components(rows, min(NEIGHBOR_DIMENSIONS, *rows.shape) or 1, seed)
     spread = float(reduced[:, 0].std()) if len(reduced) else 0.0
+    start = np.pad(reduced[:, :dimensions], ((0, 0), (0, max(0, dimensions - reduced.shape[1]))))
     if len(rows) < 5 or spread == 0:
-        points = np.pad(reduced[:, :2], ((0, 0), (0, max(0, 2 - reduced.shape[1]))))
-        return Embedding(points, indices, "PCA", left_out, len(matrix), (*explained, 0.0, 0.0)[:2])
+        shares = (*explained, *(0.0,) * dimensions)[:dimensions]
+        return Embedding(start, indices, "PCA", left_out, len(matrix), shares)
     neighbors = min(perplexity or 30.0, (len(rows) - 1) / 3)
-    start = np.pad(reduced[:, :2], ((0, 0), (0, max(0, 2 - reduced.shape[1])))) / spread * 1e-4
     watch = _Watch(time_limit, progress, iterations + EXAGGERATION_STEPS)
     # Scaled to unit spread: the affinities do not depend on the unit, but their search loses precision on tiny values.
-    points, divergence = _optimize(reduced / spread, start, neighbors, seed, iterations, watch)
+    points, divergence = _optimize(reduced / spread, start / spread * 1e-4, neighbors, seed, iterations, watch)
     return Embedding(points, indices, "t-SNE", left_out, len(matrix), (), neighbors, divergence, not watch.expired)
+
+
+def umap(
+    matrix: NDArray[Any],
+    dimensions: int = 2,
+    *,
+    neighbors: int = 15,
+    seed: int = 0,
+    limit: int = 5000,
+) -> Embedding:
+    """Rows as points by uniform manifold approximation and projection (McInnes, Healy and Melville, 2018).
+
+    Needs the extra `umap`. One thread, as only then does the same seed give the same picture.
+
+    Args:
+        matrix: real values, `[n, d]`; rows with NaN or Inf are left out.
+        dimensions: coordinates wanted.
+        neighbors: how many each point attends to; lowered where there are fewer rows.
+        seed: of the layout.
+        limit: with more usable rows, that many evenly spaced ones are taken.
+
+    Raises:
+        InputError: fewer than one dimension, or fewer than two neighbors.
+        MissingExtraError: umap-learn is not installed.
+    """
+    if dimensions < 1 or neighbors < 2:
+        raise InputError(f"UMAP needs at least 1 dimension and 2 neighbors, not {dimensions} and {neighbors}")
+    try:
+        from umap import UMAP
+    except ImportError as error:
+        raise MissingExtraError("a UMAP layout needs umap-learn: pip install 'weightsmith[umap]'") from error
+    rows, indices, left_out = _usable(matrix, limit)
+    reduced, explained = _components(rows, min(NEIGHBOR_DIMENSIONS, *rows.shape) or 1, seed)
+    spread = float(reduced[:, 0].std()) if len(reduced) else 0.0
+    # Its spectral start needs some rows more than dimensions.
+    if len(rows) < max(5, dimensions + 3) or spread == 0:
+        shares = (*explained, *(0.0,) * dimensions)[:dimensions]
+        padded = np.pad(reduced[:, :dimensions], ((0, 0), (0, max(0, dimensions - reduced.shape[1]))))
+        return Embedding(padded, indices, "PCA", left_out, len(matrix), shares)
+    near = min(neighbors, len(rows) - 1)
+    model = UMAP(n_components=dimensions, n_neighbors=near, random_state=seed, n_jobs=1, init="pca")
+    points = np.asarray(model.fit_transform((reduced / spread).astype(np.float32)), dtype=np.float64)
+    return Embedding(points, indices, "UMAP", left_out, len(matrix), (), float(near))
 
 
 def _usable(matrix: NDArray[Any], limit: int) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
@@ -179,8 +229,10 @@ def _optimize(
     from openTSNE import TSNE
 
     # Exact neighbors and one thread: approximate ones depend on the number of threads, and the same seed must give
-    # the same picture.
+    # the same picture. Interpolation, which is faster for many points, knows no third dimension.
     model = TSNE(
+        n_components=start.shape[1],
+        negative_gradient_method="bh" if start.shape[1] > 2 else "auto",
         perplexity=perplexity,
         initialization=start,
         neighbors="exact",

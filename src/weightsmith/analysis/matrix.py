@@ -7,6 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from weightsmith.errors import InputError
+from weightsmith.names import printable
+from weightsmith.sources import Weight
+
+Held = NDArray[Any] | Weight
+"""Values as an array, laid out as PyTorch does, or a weight of a source, which knows its own layout."""
+
 BLOCK_CELLS = 1 << 21
 """Cells converted to float64 at a time: 16 MiB, small beside any weight worth blocking."""
 
@@ -23,6 +30,85 @@ def as_matrix(array: NDArray[Any]) -> NDArray[Any]:
     for length in array.shape[1:]:
         columns *= length
     return array.reshape(array.shape[0], columns)
+
+
+def neurons(what: Held) -> NDArray[Any]:
+    """The matrix of a weight with a row for each neuron or filter, wherever its format counts them.
+
+    All pictures and analyses of neurons see weights through this, so that the kernel of a Keras layer `(inputs,
+    outputs)` or an ONNX MatMul has the same rows as PyTorch's `(outputs, inputs)`. Other axes keep their order.
+
+    Args:
+        what: an array (neurons first), a weight of a source or of a run's snapshot: `run.source()["fc1.weight"]`.
+
+    Returns:
+        Its own dtype, 2-D as `as_matrix`; a view where the layout allows it, so that a large file stays mapped.
+
+    Raises:
+        InputError, SourceError: the values cannot be read.
+    """
+    if not isinstance(what, Weight):
+        return as_matrix(np.asarray(what))
+    array = what.read()
+    return as_matrix(np.moveaxis(array, what.info.output_axis, 0) if array.ndim > 1 else array)
+
+
+def kernel(what: Held, file_format: str = "") -> NDArray[Any]:
+    """The weight as `(outputs, inputs, *positions)`, as PyTorch lays out a convolution.
+
+    Keras keeps `(*positions, inputs, outputs)`, TFLite `(outputs, *positions, inputs)` and, for one filter a channel,
+    `(1, *positions, outputs)`.
+
+    Args:
+        what: an array, taken as it is, or a weight of a source.
+        file_format: the source's, as only it tells where TFLite keeps the inputs.
+    """
+    if not isinstance(what, Weight):
+        return np.asarray(what)
+    array = what.read()
+    if array.ndim < 2:
+        return array
+    axis = what.info.output_axis % array.ndim
+    first = np.moveaxis(array, axis, 0)
+    inputs_last = array.ndim > 2 and ((file_format == "tflite" and axis == 0) or _keras_kernel(what, file_format))
+    return np.moveaxis(first, -1, 1) if inputs_last else first
+
+
+def _keras_kernel(weight: Weight, file_format: str) -> bool:
+    """Neurons on the last axis with inputs before them: of the formats that do so, only TFLite's lack the latter."""
+    return weight.info.output_axis % len(weight.shape) == len(weight.shape) - 1 and file_format != "tflite"
+
+
+def each_matrix(what: Held, file_format: str = "") -> list[NDArray[Any]]:
+    """The matrices that a weight multiplies by: one, or one for each position of a convolution's kernel.
+
+    A stack of matrices (experts, positions) whose role is not `conv` gives one for each entry of its first axis.
+
+    Raises:
+        InputError: fewer than two dimensions, or no elements.
+    """
+    shape = what.shape
+    if len(shape) < 2 or 0 in shape:
+        shown = " x ".join(map(str, shape)) or "scalar"
+        raise InputError(f"{name_of(what)} ({shown}) is no matrix: give a weight of two dimensions or more")
+    if len(shape) == 2:
+        return [neurons(what)]
+    if isinstance(what, Weight) and what.role != "conv":
+        array = what.read()
+        return list(array.reshape(-1, *array.shape[-2:]))
+    laid_out = kernel(what, file_format)
+    flat = laid_out.reshape(*laid_out.shape[:2], -1)
+    return [flat[:, :, position] for position in range(flat.shape[2])]
+
+
+def name_of(what: Held) -> str:
+    """What messages call it."""
+    return printable(what.name) if isinstance(what, Weight) else "the array"
+
+
+def column_major(matrix: NDArray[Any]) -> bool:
+    """Whether its columns lie back to back, so that passing over its rows would jump through memory or a file."""
+    return matrix.flags.f_contiguous and not matrix.flags.c_contiguous
 
 
 def row_blocks(matrix: NDArray[Any], cells: int = BLOCK_CELLS) -> Iterator[tuple[int, NDArray[np.float64]]]:
@@ -52,15 +138,26 @@ class Norms:
 
 
 def norms(matrix: NDArray[Any]) -> Norms:
-    """Row and column norms of a matrix of any real dtype, in one pass."""
-    rows = np.zeros(matrix.shape[0])
-    columns = np.zeros(matrix.shape[1])
-    bad_rows: list[NDArray[np.int64]] = []
+    """Row and column norms of a matrix of any real dtype, in one pass in the order in which it lies in memory."""
+    if column_major(matrix):
+        columns, rows, _, bad, non_finite, zeros = _norms(matrix.T)
+    else:
+        rows, columns, bad, _, non_finite, zeros = _norms(matrix)
+    return Norms(rows, columns, np.flatnonzero(bad).astype(np.int64), non_finite, zeros)
+
+
+def _norms(
+    matrix: NDArray[Any],
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], int, int]:
+    """Norms of rows and columns, which of them hold NaN or Inf, how many values do, and how many are zero."""
+    rows, columns = np.zeros(matrix.shape[0]), np.zeros(matrix.shape[1])
+    bad_rows, bad_columns = np.zeros(matrix.shape[0], np.bool_), np.zeros(matrix.shape[1], np.bool_)
     non_finite = zeros = 0
     for start, block in row_blocks(matrix):
         finite = np.isfinite(block)
         if not finite.all():
-            bad_rows.append(start + np.flatnonzero(~finite.all(axis=1)))
+            bad_rows[start : start + len(block)] = ~finite.all(axis=1)
+            bad_columns |= ~finite.all(axis=0)
             non_finite += int(finite.size - np.count_nonzero(finite))
             block[~finite] = 0.0
         zeros += int(np.count_nonzero(finite) - np.count_nonzero(block))
@@ -69,5 +166,4 @@ def norms(matrix: NDArray[Any]) -> Norms:
             np.square(block, out=block)
             rows[start : start + len(block)] = block.sum(axis=1)
             columns += block.sum(axis=0)
-    indices = np.concatenate(bad_rows).astype(np.int64) if bad_rows else np.zeros(0, np.int64)
-    return Norms(np.sqrt(rows), np.sqrt(columns), indices, non_finite, zeros)
+    return np.sqrt(rows), np.sqrt(columns), bad_rows, bad_columns, non_finite, zeros

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from weightsmith.analysis.matrix import row_blocks
+from weightsmith.analysis.matrix import column_major, row_blocks
 
 STANDS_OUT = 3.5
 """Modified z-score from which a norm stands out (Iglewicz and Hoaglin, How to Detect and Handle Outliers, 1993)."""
@@ -44,8 +44,9 @@ def strongest(matrix: NDArray[Any], count: int = 10) -> tuple[Connection, ...]:
 
     NaN and Inf are no connections and are left out; exact zeros too, so fewer than `count` may come back.
     """
+    turned = column_major(matrix)
     found: list[tuple[float, int, int, float]] = []
-    for start, block in row_blocks(matrix):
+    for start, block in row_blocks(matrix.T if turned else matrix):
         magnitude = np.abs(block)
         magnitude[~np.isfinite(magnitude)] = 0.0
         flat = magnitude.ravel()
@@ -53,10 +54,9 @@ def strongest(matrix: NDArray[Any], count: int = 10) -> tuple[Connection, ...]:
         # All that tie with the last place are kept here, so that reading order decides and not the partition.
         candidates = np.flatnonzero((flat >= floor) & (flat > 0))
         order = candidates[np.argsort(-flat[candidates], kind="stable")][:count]
-        found += [
-            (-float(flat[i]), start + int(i) // block.shape[1], int(i) % block.shape[1], float(block.flat[i]))
-            for i in order
-        ]
+        for i in order:
+            place = start + int(i) // block.shape[1], int(i) % block.shape[1]
+            found.append((-float(flat[i]), *(place[::-1] if turned else place), float(block.flat[i])))
         found = sorted(found)[:count]
     return tuple(Connection(row, column, value) for _, row, column, value in found)
 

@@ -17,14 +17,41 @@ if TYPE_CHECKING:
 
 
 def plot(
-    reference: Annotated[str, typer.Argument(metavar="[RUN|FILE]", help="A run, or a .safetensors file.")] = "latest",
+    reference: Annotated[
+        str, typer.Argument(metavar="[RUN|FILE]", help="A run, or a file of weights of any format and size.")
+    ] = "latest",
     *,
     kinds: Annotated[
         list[str] | None, typer.Option("--kind", "-k", help="Only this picture; may be repeated. See --list.")
     ] = None,
     weights: Annotated[
         list[str] | None,
-        typer.Option("--weight", "-w", help="Draw this weight; may be repeated. [default: the first 8]"),
+        typer.Option(
+            "--weight",
+            "-w",
+            metavar="NAME|PATTERN",
+            help="Draw these weights, such as 'encoder.*.key.weight'; may be repeated. "
+            "[default: all matrices, or of more than 8 the 4 most remarkable]",
+            show_default=False,
+        ),
+    ] = None,
+    statistics: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--statistic",
+            "-s",
+            help="Of the profile: rms, norm, kurtosis, sparsity, stable_rank or alpha; may be repeated.",
+        ),
+    ] = None,
+    method: Annotated[
+        str | None, typer.Option("--method", help="Of the embedding: tsne, pca or umap. [default: tsne]")
+    ] = None,
+    dimensions: Annotated[
+        int | None, typer.Option("--dimensions", help="Of the embedding: 2 or 3. [default: 2]")
+    ] = None,
+    time_limit: Annotated[
+        float | None,
+        typer.Option("--time-limit", metavar="SECONDS", help="For each spectrum, layout, or profile's spectra."),
     ] = None,
     output: Annotated[
         Path | None,
@@ -36,10 +63,12 @@ def plot(
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Draw pictures: curves, histograms over time, matrices, update ratios, sparsity, t-SNE of neurons, filters.
+    """Draw pictures of a training, or of the weights of any file: heatmaps, spectra, profiles, t-SNE and more.
 
     Examples: `weightsmith plot`, `weightsmith plot latest --kind curves --format svg -o pictures`,
-    `weightsmith plot model.safetensors --kind matrix --weight fc1.weight --theme dark`
+    `weightsmith plot model.onnx --kind profile --statistic kurtosis`,
+    `weightsmith plot model.safetensors -k heatmap -k spectrum --weight '*.key.weight' --theme dark`,
+    `weightsmith plot model.gguf -k embedding --method pca --dimensions 3 -w token_embd.weight --json`
     """
     if list_kinds:
         _list(as_json=as_json)
@@ -50,13 +79,25 @@ def plot(
 
     with subject(reference, store) as opened, _Progress(shown=not as_json) as progress:
         folder = output or _default_folder(opened, reference, store)
+        given = {"statistics": statistics, "method": method, "dimensions": dimensions, "time_limit": time_limit}
+        options = {name: value for name, value in given.items() if value is not None}
         draw = partial(plot_run, opened) if isinstance(opened, Run) else partial(plot_source, opened)
-        pictures = draw(folder, kinds, picture_format, weights=weights, theme=theme, progress=progress)
+        pictures = draw(folder, kinds, picture_format, weights=weights, theme=theme, progress=progress, **options)
     if as_json:
         skipped = [{"picture": picture, "reason": reason} for picture, reason in pictures.skipped]
-        print_json(pictures=[str(path) for path in pictures], skipped=skipped)
+        print_json(pictures=[str(path) for path in pictures], records=_records(pictures), skipped=skipped)
     else:
         _print(pictures, folder, console())
+
+
+def _records(pictures: "Pictures") -> list[dict[str, object]]:
+    """What was drawn, and from which numbers."""
+    from weightsmith.plots.numbers import numbers
+
+    return [
+        {"file": str(one.path), "kind": one.kind, "weight": one.weight, "numbers": numbers(one.record)}
+        for one in pictures.drawn
+    ]
 
 
 def _list(*, as_json: bool) -> None:

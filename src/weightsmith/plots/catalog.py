@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from weightsmith.plots import (
+    correlation,
     curves,
     embedding,
     filters,
@@ -13,8 +14,10 @@ from weightsmith.plots import (
     histograms,
     importance,
     matrix,
+    profile,
     similarity,
     sparsity,
+    spectrum,
     updates,
 )
 
@@ -29,15 +32,15 @@ class PlotInfo:
     Attributes:
         name: what it is asked for by.
         description: what it shows, in one line.
-        reads: `run` for what was recorded during training, `weight` for one weight of a source (or of the last
-            snapshot of a run).
-        summarize: from a run, or from a source and the name of a weight, to a frozen record with a `title`.
+        reads: `run` for what was recorded during training, `source` for all weights of a source (or of the last
+            snapshot of a run), `weight` for one of them.
+        summarize: from a run, a source, or a source and the name of a weight, to a frozen record with a `title`.
         draw: from that record and a theme to a figure.
     """
 
     name: str
     description: str
-    reads: Literal["run", "weight"]
+    reads: Literal["run", "source", "weight"]
     summarize: Callable[..., Any]
     draw: "Callable[..., Figure]"
 
@@ -63,6 +66,13 @@ PLOTS: dict[str, PlotInfo] = {
         PlotInfo("gradients", "gradient norm by layer and step", "run", gradients.summarize, gradients.draw),
         PlotInfo("sparsity", "share of exact zeros by layer over the steps", "run", sparsity.summarize, sparsity.draw),
         PlotInfo(
+            "profile",
+            "statistics of every weight over the depth of the model, with the layers that stand out",
+            "source",
+            profile.summarize,
+            profile.draw,
+        ),
+        PlotInfo(
             "matrix",
             "a weight matrix as a heat picture, with the norms of its rows and columns",
             "weight",
@@ -77,8 +87,22 @@ PLOTS: dict[str, PlotInfo] = {
             histogram.draw,
         ),
         PlotInfo(
+            "spectrum",
+            "eigenvalues of a weight against noise, with the power law of their tail",
+            "weight",
+            spectrum.summarize,
+            spectrum.draw,
+        ),
+        PlotInfo(
+            "correlation",
+            "correlations between the neurons of a layer and between its inputs, similar ones together",
+            "weight",
+            correlation.summarize,
+            correlation.draw,
+        ),
+        PlotInfo(
             "embedding",
-            "the neurons of a layer as points, similar ones together (t-SNE or PCA)",
+            "the neurons of a layer as points, similar ones together (t-SNE, PCA or UMAP; 2 or 3 dimensions)",
             "weight",
             embedding.summarize,
             embedding.draw,
@@ -107,6 +131,9 @@ PLOTS: dict[str, PlotInfo] = {
     )
 }
 """Name -> what is known about it, in the order in which they are listed and drawn."""
+
+ALIASES = {"heatmap": "matrix", "tsne": "embedding", "t-sne": "embedding"}
+"""Other names that people ask for pictures by -> name in `PLOTS`."""
 
 FIRST_LAYER = ("filters", "importance")
 """Pictures that make sense for the weights that see the input itself."""

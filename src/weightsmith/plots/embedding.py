@@ -1,4 +1,4 @@
-"""The neurons of a layer as points on a plane, similar ones together."""
+"""The neurons of a layer as points in two or three dimensions, similar ones together."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from weightsmith.analysis import Alike, Embedding, as_matrix, near_duplicates, norms, pca, tsne
+from weightsmith.analysis import Alike, Embedding, near_duplicates, neurons, norms, pca, tsne, umap
+from weightsmith.errors import InputError
 from weightsmith.names import choose
 from weightsmith.plots import style
 from weightsmith.plots.style import Theme, count_of, number, percent, shown
@@ -19,9 +20,16 @@ if TYPE_CHECKING:
 
     from weightsmith.sources import Source
 
-METHODS = ("tsne", "pca")
+METHODS = ("tsne", "pca", "umap")
+DIMENSIONS = (2, 3)
 COLORS = ("norm", "sign", "output")
 LABELED = 14
+
+FEW = 100
+"""Neurons below which colors span all norms."""
+
+CLIP = 0.99
+"""Quantile of the norms at which the colors end; they begin at its counterpart."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +57,8 @@ def summarize(
     source: "Source",
     name: str,
     *,
-    method: Literal["tsne", "pca"] = "tsne",
+    method: Literal["tsne", "pca", "umap"] = "tsne",
+    dimensions: int = 2,
     color: Literal["norm", "sign", "output"] = "norm",
     perplexity: float | None = None,
     seed: int = 0,
@@ -62,7 +71,8 @@ def summarize(
     Args:
         source: holds the weight, and the next one where `color` is `output`.
         name: of the weight.
-        method: `tsne` or `pca`.
+        method: `tsne`, `pca` or `umap` (needs the extra `umap`).
+        dimensions: 2, or 3 for a view of three.
         color: `norm`, `sign`, or `output`: the row of the next matrix in the source that takes the neuron in most
             strongly (for the last hidden layer of a classifier: its class).
         perplexity: of the t-SNE; see `weightsmith.analysis.tsne`.
@@ -72,28 +82,43 @@ def summarize(
         progress: called with the iterations done and their total.
 
     Raises:
-        InputError: an unknown method or color, or no next matrix that takes in as many inputs as there are neurons.
+        MissingExtraError: a UMAP without umap-learn.
+        InputError: an unknown method, color or number of dimensions, or no next matrix that takes in as many inputs
+            as there are neurons.
         NothingToDrawError: fewer than two rows that are finite.
     """
     choose(method, METHODS, "method")
     choose(color, COLORS, "color")
+    if dimensions not in DIMENSIONS:
+        raise InputError(f"a picture shows 2 or 3 dimensions, not {dimensions}")
     weight = source[name]
-    matrix = as_matrix(weight.read())
+    matrix = neurons(weight)
     outgoing = _next_matrix(source, name, matrix.shape[0]) if color == "output" else None
     if method == "pca":
-        layout = pca(matrix, 2, seed=seed, limit=limit)
+        layout = pca(matrix, dimensions, seed=seed, limit=limit)
+    elif method == "umap":
+        layout = umap(matrix, dimensions, seed=seed, limit=limit)
     else:
-        layout = tsne(matrix, perplexity=perplexity, seed=seed, limit=limit, time_limit=time_limit, progress=progress)
+        layout = tsne(
+            matrix,
+            dimensions,
+            perplexity=perplexity,
+            seed=seed,
+            limit=limit,
+            time_limit=time_limit,
+            progress=progress,
+        )
     return of(matrix, layout, name, shape_line(source.label, name, weight.shape), color, outgoing)
 
 
-def _next_matrix(source: "Source", name: str, neurons: int) -> NDArray[Any]:
+def _next_matrix(source: "Source", name: str, count: int) -> NDArray[Any]:
     names = [info.name for info in matrices(source.infos)]
     for later in names[names.index(name) + 1 :] if name in names else ():
-        if len(source[later].shape) == 2 and source[later].shape[1] == neurons:
-            return source[later].read()
+        following = neurons(source[later])
+        if len(source[later].shape) == 2 and following.shape[1] == count:
+            return following
         break
-    raise NothingToDrawError(f"no matrix after {shown(name)} takes in its {neurons} outputs: color by norm or sign")
+    raise NothingToDrawError(f"no matrix after {shown(name)} takes in its {count} outputs: color by norm or sign")
 
 
 def of(
@@ -118,7 +143,9 @@ def of(
     unusual = np.argsort(-np.abs(lengths - np.median(lengths)), kind="stable")[:LABELED]
     alike = near_duplicates(rows, 0.99, time_limit=10.0)
     title = _sentence(layout, alike, name)
-    how = layout.method if layout.perplexity is None else f"t-SNE, perplexity {number(layout.perplexity)}"
+    how: str = layout.method
+    if layout.perplexity is not None:
+        how += f", {'perplexity' if how == 't-SNE' else 'neighbors'} {number(layout.perplexity)}"
     return Neurons(title, f"{subtitle} \N{MIDDLE DOT} {how}", layout, lengths, color, shades, np.sort(unusual))
 
 
@@ -135,21 +162,29 @@ def _sentence(layout: Embedding, alike: Alike, name: str) -> str:
 def draw(neurons: Neurons, theme: Theme) -> "Figure":
     """Draw what `summarize` found."""
     figure = style.new_figure(theme, 7.6, 6.6)
-    axes = figure.subplots()
-    style.dress(axes, theme, grid=None)
-    points = neurons.layout.points
-    largest = float(neurons.norms.max()) or 1.0
-    base = float(np.clip(9000 / len(points), 6, 90))
-    sizes = base * (0.25 + 0.75 * np.square(neurons.norms / largest))
+    solid = neurons.layout.points.shape[1] == 3
+    axes: Any = figure.add_subplot(projection="3d" if solid else None)
+    # One neuron of many times the usual norm must not shrink all others to points of one color.
+    largest = float(np.quantile(neurons.norms, CLIP)) or float(neurons.norms.max()) or 1.0
+    base = float(np.clip(9000 / len(neurons.layout.points), 6, 90))
+    sizes = base * (0.25 + 0.75 * np.square(np.minimum(neurons.norms / largest, 1.5)))
+    (_dress_solid if solid else _dress_plane)(axes, neurons.layout, theme)
     if neurons.color == "output":
         _by_output(axes, neurons, sizes, theme)
     else:
         _by_value(figure, axes, neurons, sizes, theme)
-    _label_points(axes, neurons, sizes, theme)
+    if not solid:  # numbers would float in front of dots that they do not belong to
+        _label_points(axes, neurons, sizes, theme)
+    style.finish(figure, theme, neurons.title, neurons.subtitle, _notes(neurons.layout))
+    return figure
+
+
+def _dress_plane(axes: "Axes", layout: Embedding, theme: Theme) -> None:
+    style.dress(axes, theme, grid=None)
     axes.set_aspect("equal", adjustable="datalim")
     axes.margins(0.07)
-    if neurons.layout.method == "PCA":
-        for axis, share in zip((axes.xaxis, axes.yaxis), neurons.layout.explained, strict=False):
+    if layout.method == "PCA":
+        for axis, share in zip((axes.xaxis, axes.yaxis), layout.explained, strict=False):
             axis.set_label_text(f"{percent(share)} of the variance")
     else:  # the axes of a t-SNE have no unit and no meaning
         for side in axes.spines.values():
@@ -157,22 +192,44 @@ def draw(neurons: Neurons, theme: Theme) -> "Figure":
             side.set_color(theme.grid)
     axes.set_xticks([])
     axes.set_yticks([])
-    style.finish(figure, theme, neurons.title, neurons.subtitle, _notes(neurons.layout))
-    return figure
 
 
-def _by_value(figure: "Figure", axes: "Axes", neurons: Neurons, sizes: NDArray[np.float64], theme: Theme) -> None:
+def _dress_solid(axes: Any, layout: Embedding, theme: Theme) -> None:
+    """Three axes in the theme's colors, all on one scale."""
+    axes.set_facecolor(theme.background)
+    axes.set_proj_type("ortho")
+    axes.set_box_aspect(None, zoom=1.05)
+    for i, axis in enumerate((axes.xaxis, axes.yaxis, axes.zaxis)):
+        axis.set_pane_color((0, 0, 0, 0))
+        axis.pane.set_edgecolor(theme.grid)
+        axis.line.set_color(theme.muted)
+        axis.labelpad = -8
+        axis.set_ticks([])
+        if layout.method == "PCA":
+            axis.set_label_text(
+                f"{percent(layout.explained[i])} of the variance", fontsize=8.5, color=theme.text, family=style.FONT
+            )
+    middle = (layout.points.max(axis=0) + layout.points.min(axis=0)) / 2
+    reach = 0.52 * float(np.ptp(layout.points, axis=0).max()) or 1.0
+    for limits, center in zip((axes.set_xlim, axes.set_ylim, axes.set_zlim), middle, strict=True):
+        limits(center - reach, center + reach)
+
+
+def _by_value(figure: "Figure", axes: Any, neurons: Neurons, sizes: NDArray[np.float64], theme: Theme) -> None:
     from matplotlib import colormaps
 
-    options: dict[str, Any] = {"cmap": colormaps["viridis"]}
+    clip = 1.0 if len(neurons.shades) < FEW else CLIP
+    low, high = (float(np.quantile(neurons.shades, share)) for share in (1 - clip, clip))
+    options: dict[str, Any] = {"cmap": colormaps["viridis"], "vmin": low, "vmax": high}
+    beyond = "neither" if clip == 1 else "both"
     text = "norm of the neuron's weights"
     if neurons.color == "sign":
         reach = float(np.abs(neurons.shades).max()) or 1.0
         options = {"cmap": style.diverging(theme), "vmin": -reach, "vmax": reach}
+        beyond = "neither"
         text = "mean sign of the neuron's weights"
     dots = axes.scatter(
-        neurons.layout.points[:, 0],
-        neurons.layout.points[:, 1],
+        *neurons.layout.points.T,
         s=sizes,
         c=neurons.shades,
         **options,
@@ -180,10 +237,11 @@ def _by_value(figure: "Figure", axes: "Axes", neurons: Neurons, sizes: NDArray[n
         linewidths=0.4,
         alpha=0.95,
     )
-    style.colorbar(figure, dots, axes, theme, text, shrink=0.6, pad=0.02, aspect=24)
+    pad = 0.02 if neurons.layout.points.shape[1] == 2 else 0.1
+    style.colorbar(figure, dots, axes, theme, text, shrink=0.6, pad=pad, aspect=24, extend=beyond)
 
 
-def _by_output(axes: "Axes", neurons: Neurons, sizes: NDArray[np.float64], theme: Theme) -> None:
+def _by_output(axes: Any, neurons: Neurons, sizes: NDArray[np.float64], theme: Theme) -> None:
     """One color for each output that most neurons feed; with more outputs than colors, the rest in gray."""
     outputs, counts = np.unique(neurons.shades, return_counts=True)
     room = 10
@@ -196,8 +254,7 @@ def _by_output(axes: "Axes", neurons: Neurons, sizes: NDArray[np.float64], theme
     for mask, color, text in groups:
         points = neurons.layout.points[mask]
         axes.scatter(
-            points[:, 0],
-            points[:, 1],
+            *points.T,
             s=sizes[mask],
             color=color,
             edgecolors=theme.background,
@@ -238,8 +295,10 @@ def _label_points(axes: "Axes", neurons: Neurons, sizes: NDArray[np.float64], th
 
 
 def _notes(layout: Embedding) -> list[str]:
-    notes = ["Dots: neurons, larger with larger norm; numbers: rows whose norm differs most from the median."]
-    if layout.method == "t-SNE":
+    notes = ["Dots: neurons, larger with larger norm."]
+    if layout.points.shape[1] == 2:
+        notes = ["Dots: neurons, larger with larger norm; numbers: rows whose norm differs most from the median."]
+    if layout.method != "PCA":
         notes.append("Neighbors mean something here; distances between groups and their sizes do not.")
     sampled = layout.total - len(layout.indices) - len(layout.left_out)
     if sampled > 0:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from weightsmith.analysis import Norms, norms
+from weightsmith.analysis import Norms, kernel, norms
 from weightsmith.errors import InputError
 from weightsmith.plots import style
 from weightsmith.plots.style import Theme, count_of, number, percent, shown
@@ -61,7 +61,7 @@ def summarize(source: "Source", name: str, image: tuple[int, ...] | None = None,
         NothingToDrawError: the weight's inputs are no image.
     """
     weight = source[name]
-    return of(weight.read(), name, shape_line(source.label, name, weight.shape), image, most)
+    return of(kernel(weight, source.file_format), name, shape_line(source.label, name, weight.shape), image, most)
 
 
 def of(

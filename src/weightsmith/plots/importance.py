@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from weightsmith.analysis import Importance, as_matrix, input_importance, norms
+from weightsmith.analysis import Importance, as_matrix, input_importance, kernel, norms
 from weightsmith.plots import style
 from weightsmith.plots.style import Theme, count_of, percent, shown
 from weightsmith.plots.subject import NothingToDrawError, shape_line
@@ -37,7 +37,7 @@ def summarize(source: "Source", name: str, inputs: Sequence[str] | None = None) 
         NothingToDrawError: where the weight has no inputs.
     """
     weight = source[name]
-    return of(weight.read(), name, shape_line(source.label, name, weight.shape), inputs)
+    return of(kernel(weight, source.file_format), name, shape_line(source.label, name, weight.shape), inputs)
 
 
 def of(array: NDArray[Any], name: str, subtitle: str, inputs: Sequence[str] | None = None) -> Inputs:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from weightsmith.analysis import Cells, Norms, Outlier, as_matrix, downsample, norms, standing_out, strongest
+from weightsmith.analysis import Cells, Norms, Outlier, as_matrix, downsample, neurons, norms, standing_out, strongest
 from weightsmith.plots import style
 from weightsmith.plots.style import Theme, count_of, number, percent
 from weightsmith.plots.subject import NothingToDrawError, shape_line
@@ -58,7 +58,7 @@ def summarize(source: "Source", name: str) -> Matrix:
         NothingToDrawError: where it has no elements.
     """
     weight = source[name]
-    return of(weight.read(), name, shape_line(source.label, name, weight.shape))
+    return of(neurons(weight), name, shape_line(source.label, name, weight.shape))
 
 
 def of(array: NDArray[Any], name: str, subtitle: str) -> Matrix:

@@ -2,15 +2,17 @@
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
+from dataclasses import dataclass
 from inspect import signature
 from pathlib import Path
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
-from weightsmith.errors import InputError, StoreError
+from weightsmith.errors import InputError, SourceError
 from weightsmith.names import choose
-from weightsmith.plots.catalog import FIRST_LAYER, PLOTS
+from weightsmith.plots.catalog import ALIASES, PLOTS
+from weightsmith.plots.jobs import Progress, Wish, jobs
 from weightsmith.plots.style import shown, theme_named
 from weightsmith.plots.subject import NothingToDrawError, matrices
 from weightsmith.sources import Source
@@ -21,8 +23,6 @@ if TYPE_CHECKING:
     from weightsmith.store import Run
 
 FORMATS = ("png", "svg", "pdf")
-MOST_WEIGHTS = 8
-"""Weights that get pictures of their own when all pictures are drawn."""
 
 
 def draw(
@@ -35,28 +35,47 @@ def draw(
         kind: a name in `PLOTS`.
         weight: for pictures of one weight, its name; by default the first matrix.
         theme: `light` or `dark`.
-        options: of the picture's `summarize` function, such as `include` for the layers of a run, `method`, `color`,
-            `perplexity`, `seed`, `limit`, `time_limit` and `progress` for `embedding`, `image` for `filters`.
+        options: of the picture's `summarize` function, such as `include` for the layers of a run, `statistics` for
+            `profile`, `method`, `dimensions`, `color`, `perplexity`, `seed`, `limit`, `time_limit` and `progress` for
+            `embedding`, `image` for `filters`.
 
     Raises:
         InputError: an unknown kind, theme, weight or option, or a picture of training asked of a mere source.
         NothingToDrawError: what the picture needs is not there.
         StoreError: the run cannot be read, or has no snapshot where weights are needed.
     """
-    info = PLOTS[choose(kind, PLOTS, "picture")]
+    kind = named(kind)
     colors = theme_named(theme)
-    known = list(signature(info.summarize).parameters)[1 if info.reads == "run" else 2 :]
+    return PLOTS[kind].draw(record(what, kind, weight=weight, **options), colors)
+
+
+def named(kind: str) -> str:
+    """The name in `PLOTS` that a picture was asked for by.
+
+    Raises:
+        InputError: there is no such picture.
+    """
+    return ALIASES.get(kind) or choose(kind, PLOTS, "picture")
+
+
+def record(what: "Run | Source", kind: str, *, weight: str | None = None, **options: Any) -> Any:
+    """The frozen record that `draw` would draw: the numbers of a picture without its pixels; as `draw` otherwise."""
+    kind = named(kind)
+    info = PLOTS[kind]
+    known = list(signature(info.summarize).parameters)[2 if info.reads == "weight" else 1 :]
     for option in options:
         choose(option, known, f"option of the picture '{kind}'")
+    if info.reads != "weight" and weight is not None:
+        options = {"include": weight, **options}
     if info.reads == "run":
         if isinstance(what, Source):
             raise InputError(f"'{kind}' shows a training: give a run, not {shown(what.label, 80)}")
-        if weight is not None:
-            options = {"include": weight, **options}
-        return info.draw(info.summarize(what, **options), colors)
+        return info.summarize(what, **options)
     source = what if isinstance(what, Source) else what.source()
+    if info.reads == "source":
+        return info.summarize(source, **options)
     name = weight if weight is not None else _first_matrix(source)
-    return info.draw(info.summarize(source, name, **options), colors)
+    return info.summarize(source, name, **options)
 
 
 def _first_matrix(source: Source) -> str:
@@ -93,16 +112,40 @@ def save(figure: "Figure", path: str | Path) -> Path:
     return target
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """One picture that was drawn.
+
+    Attributes:
+        path: its file.
+        kind: name in `PLOTS`.
+        weight: the weight that it shows, or None where it shows all or a training.
+        record: what it was drawn from; `title` is its finding in words.
+    """
+
+    path: Path
+    kind: str
+    weight: str | None
+    record: Any
+
+
 class Pictures(list[Path]):
     """The files written, in order.
 
     Attributes:
+        drawn: what each of them shows, in the same order.
         skipped: what was not drawn, and why, in one line each.
     """
 
     def __init__(self) -> None:
         super().__init__()
+        self.drawn: list[Drawn] = []
         self.skipped: list[tuple[str, str]] = []
+
+    def add(self, drawn: Drawn) -> None:
+        """Take in one more picture."""
+        self.append(drawn.path)
+        self.drawn.append(drawn)
 
 
 def plot_run(
@@ -113,7 +156,8 @@ def plot_run(
     *,
     weights: Iterable[str] | None = None,
     theme: str = "light",
-    progress: Callable[[int, int, str], None] | None = None,
+    progress: Progress | None = None,
+    **options: Any,
 ) -> Pictures:
     """Draw all pictures of a run that have data.
 
@@ -122,9 +166,11 @@ def plot_run(
         folder: where the files go; made where it is missing. Files of the same names are replaced.
         kinds: names in `PLOTS`; by default all.
         format: `png`, `svg` or `pdf`.
-        weights: names of weights for the pictures of one weight; by default the first eight matrices.
+        weights: names or patterns of weights (`encoder.*.key.weight`) for the pictures of one weight; by default all
+            matrices, or of more than eight the four most remarkable ones.
         theme: `light` or `dark`.
         progress: called before each picture with the number done, their total, and the name of the next.
+        options: as for `draw`, given to the pictures that know them.
 
     Returns:
         The files written; `skipped` lists the others with the reason.
@@ -132,7 +178,7 @@ def plot_run(
     Raises:
         InputError: an unknown kind, format, theme or weight, or a folder that cannot be written to.
     """
-    return _draw_all(run, folder, kinds, format, weights, theme, progress)
+    return _draw_all(run, folder, Wish(kinds, weights, theme, format, options), progress)
 
 
 def plot_source(
@@ -143,77 +189,45 @@ def plot_source(
     *,
     weights: Iterable[str] | None = None,
     theme: str = "light",
-    progress: Callable[[int, int, str], None] | None = None,
+    progress: Progress | None = None,
+    **options: Any,
 ) -> Pictures:
     """Draw all pictures of a source of weights; as `plot_run`, without the pictures of training."""
-    wanted = [info.name for info in PLOTS.values() if info.reads == "weight"] if kinds is None else kinds
-    return _draw_all(source, folder, wanted, format, weights, theme, progress)
+    wanted = [info.name for info in PLOTS.values() if info.reads != "run"] if kinds is None else kinds
+    return _draw_all(source, folder, Wish(wanted, weights, theme, format, options), progress)
 
 
-def _draw_all(
-    what: "Run | Source",
-    folder: str | Path,
-    kinds: Iterable[str] | None,
-    suffix: str,
-    weights: Iterable[str] | None,
-    theme: str,
-    progress: Callable[[int, int, str], None] | None,
-) -> Pictures:
-    choose(suffix, FORMATS, "format")
-    theme_named(theme)
-    wanted = [choose(kind, PLOTS, "picture") for kind in (PLOTS if kinds is None else kinds)]
+def _draw_all(what: "Run | Source", folder: str | Path, wish: Wish, progress: Progress | None) -> Pictures:
+    choose(wish.suffix, FORMATS, "format")
+    theme = theme_named(wish.theme)
+    kinds = list(dict.fromkeys(named(kind) for kind in (PLOTS if wish.kinds is None else wish.kinds)))
+    for option in wish.options:
+        choose(option, {name for kind in kinds for name in signature(PLOTS[kind].summarize).parameters}, "option")
     pictures = Pictures()
-    jobs = list(_jobs(what, wanted, None if weights is None else list(weights), pictures))
+    todo = list(jobs(what, kinds, wish, pictures.skipped, progress))
     place = Path(folder)
     try:
         place.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"cannot make the folder {place}: {error.strerror or error}") from error
-    for done, (kind, subject, weight) in enumerate(jobs):
+    for done, (kind, subject, weight) in enumerate(todo):
         called = kind if weight is None else f"{kind} of {shown(weight)}"
         if progress is not None:
-            progress(done, len(jobs), called)
+            progress(done, len(todo), called)
         try:
-            figure = draw(subject, kind, weight=weight, theme=theme)
-        except NothingToDrawError as error:
+            found = record(subject, kind, weight=weight, **wish.options_of(kind))
+            figure = PLOTS[kind].draw(found, theme)
+        except SourceError:
+            raise
+        except InputError as error:
+            # What we chose ourselves may be of packed values; who names a weight or gives an option wants to know.
+            if not isinstance(error, NothingToDrawError) and (weight is None or wish.weights is not None):
+                raise
             pictures.skipped.append((called, str(error)))
         else:
-            pictures.append(save(figure, place / f"{_file_name(kind, weight, pictures)}.{suffix}"))
+            path = save(figure, place / f"{_file_name(kind, weight, pictures)}.{wish.suffix}")
+            pictures.add(Drawn(path, kind, weight, found))
     return pictures
-
-
-def _jobs(
-    what: "Run | Source", kinds: list[str], weights: list[str] | None, pictures: Pictures
-) -> Iterator[tuple[str, "Run | Source", str | None]]:
-    """Kind, subject and weight of each picture to draw; what cannot be drawn at all goes to `skipped`."""
-    for kind in kinds:
-        if PLOTS[kind].reads == "run":
-            yield kind, what, None
-    per_weight = [kind for kind in kinds if PLOTS[kind].reads == "weight"]
-    if not per_weight:
-        return
-    try:
-        source = what if isinstance(what, Source) else what.source()
-    except StoreError as error:  # a run recorded without snapshots still has its curves
-        pictures.skipped += [(kind, str(error)) for kind in per_weight]
-        return
-    if weights is not None:
-        names = [source[name].name for name in weights]
-    else:
-        names = [info.name for info in matrices(source.infos)]
-        pictures.skipped += [
-            (
-                shown(name),
-                f"pictures are drawn for the first {MOST_WEIGHTS} of {len(names)} matrices: name it to see it",
-            )
-            for name in names[MOST_WEIGHTS:]
-        ]
-        if not names:
-            pictures.skipped += [(kind, f"{shown(source.label, 80)} holds no weight matrix") for kind in per_weight]
-    for kind in per_weight:
-        first_only = weights is None and kind in FIRST_LAYER
-        for name in names[: 1 if first_only else MOST_WEIGHTS if weights is None else None]:
-            yield kind, source, name
 
 
 def _file_name(kind: str, weight: str | None, written: list[Path]) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from weightsmith.analysis import Alike, Similarity, as_matrix, duplicate_rows, leaf_order, near_duplicates
+from weightsmith.analysis import Alike, Similarity, as_matrix, duplicate_rows, leaf_order, near_duplicates, neurons
 from weightsmith.analysis import similarity as compare
 from weightsmith.plots import style
 from weightsmith.plots.style import Theme, count_of, number
@@ -47,7 +47,7 @@ def summarize(source: "Source", name: str, threshold: float = 0.99) -> Similarit
         NothingToDrawError: where fewer than two rows have a direction to compare.
     """
     weight = source[name]
-    return of(weight.read(), name, shape_line(source.label, name, weight.shape), threshold)
+    return of(neurons(weight), name, shape_line(source.label, name, weight.shape), threshold)
 
 
 def of(array: NDArray[Any], name: str, subtitle: str, threshold: float = 0.99) -> Similarities:

@@ -1,0 +1,250 @@
+"""Every neuron and every input of a weight, measured in one streaming pass whatever its size and layout."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weightsmith.errors import InputError
+from weightsmith.kernels.parallel import map_blocks
+from weightsmith.sources import BLOCK, LocalFile, Weight, read_range
+from weightsmith.weight import WeightInfo
+
+BLOCK_VALUES = 1 << 18
+"""Values read and measured at a time where any of them can be: 1 MiB of float32, which the second-level cache holds."""
+
+MOST_LINES = 1 << 24
+"""Most neurons and inputs together that statistics are kept of: about 64 bytes each."""
+
+_WAVE = 32
+"""Blocks measured before their totals are added up, so that few of them wait in memory."""
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Neurons:
+    """What each neuron (filter, token, unit) of a weight holds; n of them with `length` values each.
+
+    Attributes:
+        length: values of one neuron.
+        sums: float64[n], of the finite values, as for the next two.
+        squares: float64[n], sums of squares.
+        largest: float64[n], largest magnitudes.
+        zeros: int64[n], exact zeros.
+        non_finite: int64[n], NaN and infinities.
+        hashes: uint64[n], equal for equal neurons (+0.0 and -0.0 being equal) and different for others but for a
+            chance of about 1 in 2**32 a pair.
+    """
+
+    length: int
+    sums: NDArray[np.float64]
+    squares: NDArray[np.float64]
+    largest: NDArray[np.float64]
+    zeros: NDArray[np.int64]
+    non_finite: NDArray[np.int64]
+    hashes: NDArray[np.uint64]
+
+    @property
+    def rms(self) -> NDArray[np.float64]:
+        """Root of each one's mean square: float64[n]."""
+        return np.sqrt(self.squares / max(self.length, 1))
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """What all neurons together hold at each of their n inputs; for a convolution, at each channel and position.
+
+    Attributes:
+        length: values at one input, which is the number of neurons.
+        squares: float64[n], sums of squares of the finite values.
+        largest: float64[n], largest magnitudes of the finite values.
+        zeros: int64[n], exact zeros.
+    """
+
+    length: int
+    squares: NDArray[np.float64]
+    largest: NDArray[np.float64]
+    zeros: NDArray[np.int64]
+
+    @property
+    def rms(self) -> NDArray[np.float64]:
+        """Root of each one's mean square: float64[n]."""
+        return np.sqrt(self.squares / max(self.length, 1))
+
+
+@dataclass(frozen=True, eq=False)
+class RowStatistics:
+    """A weight by its neurons and by its inputs, whichever axis of the file either lies on."""
+
+    neurons: Neurons
+    inputs: Inputs
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A weight in C order as `outer` slabs of `neurons` lines of `inner` values.
+
+    PyTorch's order is one slab; a kernel of Keras is one slab for each input, with a value for each neuron.
+    """
+
+    outer: int
+    neurons: int
+    inner: int
+
+    @classmethod
+    def of(cls, info: WeightInfo) -> "Layout":
+        """The layout of a weight by its shape and `output_axis`; a vector is a column of neurons."""
+        if not info.shape:
+            return cls(1, 1, 1)
+        axis = info.output_axis % len(info.shape)
+        outer = inner = 1
+        for length in info.shape[:axis]:
+            outer *= length
+        for length in info.shape[axis + 1 :]:
+            inner *= length
+        return cls(outer, info.shape[axis], inner)
+
+    @property
+    def slab(self) -> int:
+        """Values of one slab."""
+        return self.neurons * self.inner
+
+    @property
+    def inputs(self) -> int:
+        """Values of one neuron."""
+        return self.outer * self.inner
+
+    @property
+    def unit(self) -> int:
+        """Values that are measured together or not at all: a neuron, or a slab where neurons lie scattered."""
+        return self.inner if self.outer == 1 else self.slab
+
+
+class _Totals:
+    """Running totals of a block, a wave or the whole: arrays over neurons [start, stop) and over inputs likewise."""
+
+    def __init__(self, neurons: range, inputs: range) -> None:
+        self.neurons = neurons
+        self.inputs = inputs
+        self.rows = np.zeros((3, len(neurons)))
+        self.counts = np.zeros((2, len(neurons)), np.int64)
+        self.hashes = np.zeros(len(neurons), np.uint64)
+        self.columns = np.zeros((2, len(inputs)))
+        self.column_zeros = np.zeros(len(inputs), np.int64)
+
+    def measure(self, matrix: Array) -> None:
+        """Add a float32 or float64 matrix (neurons, inputs) in C order."""
+        from weightsmith.kernels.rows import column_keys, measure_rows  # loads numba
+
+        matrix.flags.writeable = False
+        bits = matrix.view(f"u{matrix.dtype.itemsize}")
+        keys = column_keys(self.inputs.start, self.inputs.stop)
+        measure_rows(matrix, bits, keys, self.rows, self.counts, self.hashes, self.columns, self.column_zeros)
+
+    def add(self, part: "_Totals") -> None:
+        """Add the totals of a part whose neurons and inputs lie within this one's."""
+        rows = slice(part.neurons.start, part.neurons.stop)
+        columns = slice(part.inputs.start, part.inputs.stop)
+        self.rows[:2, rows] += part.rows[:2]
+        np.maximum(self.rows[2, rows], part.rows[2], out=self.rows[2, rows])
+        self.counts[:, rows] += part.counts
+        self.hashes[rows] += part.hashes
+        self.columns[0, columns] += part.columns[0]
+        np.maximum(self.columns[1, columns], part.columns[1], out=self.columns[1, columns])
+        self.column_zeros[columns] += part.column_zeros
+
+
+def row_statistics(weight: Weight, threads: int | None = None) -> RowStatistics:
+    """Measure every neuron and input of a weight in one pass that keeps a few blocks in memory at most.
+
+    Args:
+        weight: of any real type, shape and layout; a vector counts as neurons with one input each.
+        threads: most threads to use; by default all the process may use. The result does not depend on it.
+
+    Raises:
+        InputError: it has more than `MOST_LINES` neurons and inputs together, or its values cannot be read.
+    """
+    layout = Layout.of(weight.info)
+    if layout.neurons + layout.inputs > MOST_LINES:
+        raise InputError(f"over {MOST_LINES:,} rows and columns together")
+    total = _Totals(range(layout.neurons), range(layout.inputs))
+    for part in _parts(weight, layout, threads):
+        total.add(part)
+    rows, counts, columns = total.rows, total.counts, total.columns
+    return RowStatistics(
+        Neurons(layout.inputs, rows[0], rows[1], rows[2], counts[0], counts[1], total.hashes),
+        Inputs(layout.neurons, columns[0], columns[1], total.column_zeros),
+    )
+
+
+def _parts(weight: Weight, layout: Layout, threads: int | None) -> Iterator[_Totals]:
+    """The totals of consecutive blocks, in order."""
+    if not weight.size:
+        return
+    if weight.place is not None:
+        most = BLOCK_VALUES if isinstance(weight.place.file, LocalFile) else BLOCK
+        yield from _measured(partial(read_range, weight.place), 0, weight.size, most, layout, threads)
+        return
+    for first, block in _whole_units(weight.blocks(), layout.unit):
+        yield from _measured(partial(_piece, block), first, block.size, BLOCK_VALUES, layout, threads)
+
+
+def _piece(block: Array, start: int, stop: int) -> Array:
+    return block[start:stop]
+
+
+def _measured(
+    fetch: Callable[[int, int], Array], first: int, size: int, most: int, layout: Layout, threads: int | None
+) -> Iterator[_Totals]:
+    """Totals of `size` values that `fetch(start, stop)` gives; the first is number `first` of the weight."""
+    step = max(most // layout.unit, 1) * layout.unit
+    for start in range(0, size, _WAVE * step):
+
+        def measure(a: int, b: int, start: int = start) -> _Totals:
+            return _measure(fetch(start + a, start + b), first + start + a, layout)
+
+        yield from map_blocks(measure, min(_WAVE * step, size - start), step, threads)
+
+
+def _measure(flat: Array, first: int, layout: Layout) -> _Totals:
+    values = _floats(flat)
+    if layout.outer == 1:
+        matrix = values.reshape(-1, layout.inner)
+        row = first // layout.inner
+        totals = _Totals(range(row, row + matrix.shape[0]), range(layout.inner))
+    else:
+        slabs = values.reshape(-1, layout.neurons, layout.inner)
+        matrix = np.ascontiguousarray(np.moveaxis(slabs, 1, 0)).reshape(layout.neurons, -1)
+        column = first // layout.slab * layout.inner
+        totals = _Totals(range(layout.neurons), range(column, column + matrix.shape[1]))
+    totals.measure(matrix)
+    return totals
+
+
+def _floats(flat: Array) -> Array:
+    """The values as float32 where that holds them all, else as float64."""
+    if flat.dtype.name == "bfloat16":
+        return (flat.view(np.uint16).astype(np.uint32) << np.uint32(16)).view(np.float32)
+    narrow = flat.dtype.itemsize <= 2 or (flat.dtype.kind == "f" and flat.dtype.itemsize == 4)
+    return np.ascontiguousarray(flat, np.float32 if narrow else np.float64)
+
+
+def _whole_units(blocks: Iterator[Array], unit: int) -> Iterator[tuple[int, Array]]:
+    """Blocks cut anew so that each holds whole units, with the number of its first value."""
+    rest: list[Array] = []
+    waiting = first = 0
+    for block in blocks:
+        rest.append(block)
+        waiting += block.size
+        if waiting < unit:
+            rest[-1] = block.copy()  # whoever made it may write the next one into the same memory
+            continue
+        joined = np.concatenate(rest) if len(rest) > 1 else block
+        whole = waiting // unit * unit
+        yield first, joined[:whole]
+        first += whole
+        rest, waiting = [joined[whole:].copy()], waiting - whole
