@@ -9,7 +9,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from weightsmith.cli.app import app
-from weightsmith.rules import RULES, explain
+from weightsmith.rules import RULES, Rule, calibration, explain
 
 FOLDER = Path(__file__).parent
 
@@ -17,14 +17,26 @@ FOLDER = Path(__file__).parent
 def rules_page() -> str:
     """All rules with their documentation."""
     contents = "\n".join(
-        f"| [{rule.code}](#{rule.code.lower()}-{rule.name}) | {rule.name} | {rule.severity} | {rule.summary} |"
+        f"| [{rule.code}](#{rule.code.lower()}-{rule.name}) | {rule.name} | {rule.severity} | {rule.summary} "
+        f"| {_thresholds(rule)} | {_false_alarms(rule)} |"
         for rule in RULES.values()
     )
     texts = "\n".join(explain(code).replace("\n## ", "\n### ").replace("# WS", "## WS", 1) for code in RULES)
     return (
-        "# Rules\n\nMade by `docs/build.py` from the rules' own docstrings.\n\n"
-        f"| code | name | severity | what it means |\n|---|---|---|---|\n{contents}\n\n{texts}"
+        "# Rules\n\nMade by `docs/build.py` from the rules' own docstrings. Their use: [checking.md](checking.md).\n"
+        "The last column says how many weights of healthy models each rule flags (- where that was not measured).\n\n"
+        "| code | name | severity | what it means | thresholds | healthy weights flagged |\n|---|---|---|---|---|---|\n"
+        f"{contents}\n\n{texts}"
     )
+
+
+def _thresholds(rule: Rule) -> str:
+    return "<br>".join(f"`{name}` {value:g}" for name, value in rule.thresholds.items()) or "-"
+
+
+def _false_alarms(rule: Rule) -> str:
+    found = calibration(rule.code)
+    return f"{found['flagged_weights']} of {found['weights']}" if found else "-"
 
 
 def commands_page() -> str:

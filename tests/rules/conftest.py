@@ -2,14 +2,18 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 import weightsmith as ws
+from weightsmith.sources import Source, Weight, infer_role
 from weightsmith.store import Run, Store
+from weightsmith.weight import WeightInfo
 
 Train = Callable[..., Run]
 
@@ -86,3 +90,29 @@ def write(store: Store) -> Callable[..., Run]:
         return store.run(writer.id)
 
     return build
+
+
+@pytest.fixture
+def source_of() -> Callable[..., Source]:
+    """A source of the given arrays by name; `infos` changes what is known of some of them."""
+
+    def build(tensors: dict[str, np.ndarray], infos: dict[str, dict] | None = None) -> Source:
+        def weight(name: str, values: np.ndarray) -> Weight:
+            info = WeightInfo(name, values.shape, values.dtype.name, infer_role(name, values.shape))
+            return Weight(replace(info, **(infos or {}).get(name, {})), values.nbytes, lambda: values)
+
+        return Source("model", [weight(name, values) for name, values in tensors.items()])
+
+    return build
+
+
+@pytest.fixture
+def found(source_of) -> Callable[..., tuple]:
+    """What one rule, by its name or code, finds in arrays by name; the rule must have been applied."""
+
+    def look(rule: str, tensors: dict[str, np.ndarray], infos: dict[str, dict] | None = None) -> tuple:
+        report = ws.check(source_of(tensors, infos), select=[rule])
+        assert not report.skipped, report.skipped
+        return report.findings
+
+    return look

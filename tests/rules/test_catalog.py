@@ -9,19 +9,18 @@ from weightsmith.rules import RULES, check, explain
 
 FOLDER = Path(check.__code__.co_filename).parent
 HEADINGS = ["What it does", "Why it is bad", "Threshold", "What to do", "References"]
-SHARED_FILES = {"__init__", "activity", "catalog", "check", "finding", "losses", "rule", "updates", "verdicts"}
 
 
 @pytest.mark.parametrize("code", RULES)
 def test_every_rule_is_documented_under_the_same_headings(code):
-    text = explain(code)
+    text = RULES[code].documentation
     assert [line[3:] for line in text.splitlines() if line.startswith("## ")] == HEADINGS
     assert RULES[code].summary.endswith(".")
     assert "\n" not in RULES[code].summary
 
 
 def test_files_and_table_agree():
-    files = {path.stem for path in FOLDER.glob("*.py")} - SHARED_FILES
+    files = {path.stem for path in FOLDER.glob("*.py") if "\ndef look(" in path.read_text()}
     assert files == {rule.name.replace("-", "_") for rule in RULES.values()}
 
 

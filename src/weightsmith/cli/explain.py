@@ -14,11 +14,11 @@ def explain(
     *,
     as_json: JsonOption = False,
 ) -> None:
-    """Say what a rule looks for, why it matters and what to do; without CODE, list all rules.
+    """Say what a rule looks for, why it matters, what to do, and what can be set; without CODE, list all rules.
 
     Examples: `weightsmith explain WS101`, `weightsmith explain`
     """
-    from weightsmith.rules import RULES, find_rule
+    from weightsmith.rules import RULES, calibration, find_rule
     from weightsmith.rules import explain as documentation
 
     if code is None:
@@ -32,7 +32,15 @@ def explain(
     text = documentation(code)
     if as_json:
         found = find_rule(code)
-        print_json(code=found.code, name=found.name, documentation=text)
+        print_json(
+            code=found.code,
+            name=found.name,
+            severity=found.severity,
+            applies=found.applies,
+            thresholds=dict(found.thresholds),
+            calibration=calibration(found.code),
+            documentation=text,
+        )
         return
     from rich.markdown import Markdown
 

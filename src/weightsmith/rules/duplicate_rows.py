@@ -20,29 +20,53 @@ Goodfellow, Bengio and Courville (2016), "Deep Learning", section 8.4, on breaki
 
 from collections.abc import Iterator
 
-from weightsmith.analysis import as_matrix, duplicate_rows
+import numpy as np
+from numpy.typing import NDArray
+
+from weightsmith.analysis.rows import Neurons
 from weightsmith.rules.finding import Finding
+from weightsmith.rules.matrices import float_weights, listed, rows_of
 from weightsmith.rules.rule import Rule, Subject
-from weightsmith.weight import MATRIX_ROLES
 
 LEAST_INPUTS = 16
 
 
 def look(rule: Rule, subject: Subject) -> Iterator[Finding]:
     """Yield a finding for each matrix that holds equal rows."""
-    for weight in subject.require_weights().values():
-        if weight.role not in MATRIX_ROLES or len(weight.shape) < 2 or weight.size < 2 * LEAST_INPUTS:
+    for weight in float_weights(rule, subject, least_size=2 * LEAST_INPUTS):
+        if weight.size // weight.shape[weight.info.output_axis] < LEAST_INPUTS:
             continue
-        matrix = as_matrix(weight.read())
-        if matrix.shape[1] < LEAST_INPUTS:
+        statistics = rows_of(rule, subject, weight)
+        if statistics is None:
             continue
-        groups = [group for group in duplicate_rows(matrix) if matrix[group[0]].any()]
+        groups = equal_rows(statistics.neurons)
         if groups:
             spare = sum(len(group) - 1 for group in groups)
-            first = ", ".join(str(int(row)) for row in groups[0][:5])
+            rows = len(statistics.neurons.squares)
             yield rule.finding(
-                f"{spare} of {matrix.shape[0]} rows repeat another, in {len(groups)} groups (rows {first} are equal).",
+                f"{spare} of {rows} rows repeat another, in {len(groups)} groups (rows {listed(groups[0])} are equal).",
                 "Initialize at random rather than with a constant, or merge the equal units.",
-                {"repeated_rows": spare, "groups": len(groups), "rows": int(matrix.shape[0])},
+                {"repeated_rows": spare, "groups": len(groups), "rows": rows},
                 weight=weight.name,
             )
+
+
+def equal_rows(neurons: Neurons) -> list[NDArray[np.int64]]:
+    """Groups of rows equal to the last bit, in order of their first; neither zero nor with NaN or infinities.
+
+    Rows count as equal where hash, sum, sum of squares and largest magnitude all agree: for rows that differ the chance
+    of that is below one in 2**64.
+    """
+    usable = np.flatnonzero((neurons.zeros < neurons.length) & (neurons.non_finite == 0))
+    marks = np.stack(
+        [
+            neurons.hashes[usable],
+            *(values[usable].view(np.uint64) for values in (neurons.sums, neurons.squares, neurons.largest)),
+        ],
+        axis=1,
+    )
+    _, group, counts = np.unique(marks, axis=0, return_inverse=True, return_counts=True)
+    group = group.reshape(-1)
+    order = np.argsort(group, kind="stable")
+    found = [usable[members] for members in np.split(order, np.cumsum(counts)[:-1]) if len(members) > 1]
+    return sorted(found, key=lambda members: int(members[0]))

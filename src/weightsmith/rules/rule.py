@@ -1,43 +1,14 @@
 """What a rule is: a fault's name, how to see it, and the documentation that its file opens with."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from weightsmith.rules.finding import Finding, Number, Severity
-from weightsmith.sketch import Sketch
-from weightsmith.sources import Source, Weight
-from weightsmith.store import Run
+from weightsmith.rules.subject import NotCheckedError, Subject, UnreadableError
 
-
-class NotCheckedError(Exception):
-    """Raised by a rule that lacks what it needs; the reason is listed with the findings, never dropped."""
-
-
-@dataclass(frozen=True)
-class Subject:
-    """What is checked: weights, and the run they come from where there is one."""
-
-    weights: Source | None
-    run: Run | None = None
-    _sketches: dict[str, Sketch] = field(default_factory=dict, repr=False)
-
-    def require_run(self) -> Run:
-        """The run, for rules about how weights move."""
-        if self.run is None:
-            raise NotCheckedError("needs a recorded run, not weights alone")
-        return self.run
-
-    def require_weights(self) -> Source:
-        """The weights, for rules about their values."""
-        if self.weights is None:
-            raise NotCheckedError("the run has no snapshot of its weights yet")
-        return self.weights
-
-    def sketch(self, weight: Weight) -> Sketch:
-        """The sketch of one of the weights, made by the first rule that asks."""
-        if weight.name not in self._sketches:
-            self._sketches[weight.name] = weight.sketch()
-        return self._sketches[weight.name]
+__all__ = ["NotCheckedError", "Rule", "Subject", "UnreadableError"]
 
 
 @dataclass(frozen=True)
@@ -50,6 +21,8 @@ class Rule:
         severity: of its findings, unless one says otherwise.
         documentation: the docstring of the rule's file (Markdown).
         look: yields what it found in a subject.
+        thresholds: name (snake_case) to default of every number that a configuration may change; the `THRESHOLDS` of
+            the rule's file. Ask for the value in force by `subject.threshold(rule, name)`.
     """
 
     code: str
@@ -57,11 +30,22 @@ class Rule:
     severity: Severity
     documentation: str | None
     look: Callable[["Rule", Subject], Iterator[Finding]]
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def applies(self) -> str:
+        """What it judges: `run` (WS1xx: how weights moved) or `weights` (WS2xx: what their values are)."""
+        return "run" if self.code.startswith("WS1") else "weights"
 
     @property
     def summary(self) -> str:
         """The first line of the documentation."""
         return (self.documentation or "").strip().splitlines()[0]
+
+    def section(self, heading: str) -> str:
+        """The text under one heading of the documentation, such as `What to do`; empty where there is none."""
+        _, _, after = (self.documentation or "").partition(f"## {heading}\n")
+        return after.partition("\n## ")[0].strip()
 
     def finding(
         self,
@@ -73,5 +57,6 @@ class Rule:
         since: int | None = None,
         severity: Severity | None = None,
     ) -> Finding:
-        """A finding of this rule."""
-        return Finding(self.code, self.name, severity or self.severity, weight, message, advice, evidence, since)
+        """A finding of this rule; numbers of NumPy's in its evidence become Python's."""
+        plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in evidence.items()}
+        return Finding(self.code, self.name, severity or self.severity, weight, message, advice, plain, since)

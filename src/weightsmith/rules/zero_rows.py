@@ -9,7 +9,8 @@ Such a unit puts out its bias whatever the input is: it costs memory and time an
 was asked for it is the very thing wanted, and then the finding is for information.
 
 ## Threshold
-One row; exact zeros only, as almost-zeros may still matter.
+One row; exact zeros only, as almost-zeros may still matter. Released models hold such rows and the findings are true:
+filters that died in training, and in a fixed Fourier basis the sine of frequency zero.
 
 ## What to do
 Remove the units to make the layer smaller. Where sparsity was not asked for, look for a frozen or never initialized
@@ -25,26 +26,27 @@ from collections.abc import Iterator
 import numpy as np
 
 from weightsmith.rules.finding import Finding, Severity
+from weightsmith.rules.matrices import float_weights, listed, rows_of
 from weightsmith.rules.rule import Rule, Subject
-from weightsmith.weight import MATRIX_ROLES
 
 
 def look(rule: Rule, subject: Subject) -> Iterator[Finding]:
     """Yield a finding for each matrix with rows of zeros."""
     severity: Severity = "info" if _sparsity_was_asked_for(subject) else "warning"
-    for weight in subject.require_weights().values():
-        if weight.role not in MATRIX_ROLES or len(weight.shape) < 2 or weight.size == 0:
+    for weight in float_weights(rule, subject):
+        count = weight.shape[weight.info.output_axis]
+        if not weight.size or subject.sketch(weight).zeros < weight.size // count:
             continue
-        if subject.sketch(weight).zeros < weight.size // weight.shape[0]:
+        statistics = rows_of(rule, subject, weight)
+        if statistics is None:
             continue
-        rows = np.flatnonzero(~np.asarray(weight.read()).reshape(weight.shape[0], -1).any(axis=1))
+        rows = np.flatnonzero(statistics.neurons.zeros == statistics.neurons.length)
         allowed = 1 if weight.role == "embedding" else 0
         if len(rows) > allowed:
-            named = ", ".join(map(str, rows[:5])) + (", ..." if len(rows) > 5 else "")
             yield rule.finding(
-                f"{len(rows)} of {weight.shape[0]} rows are all zero (rows {named}).",
+                f"{len(rows)} of {count} rows are all zero (rows {listed(rows)}).",
                 "Remove these units to make the layer smaller, or find out why they were never trained.",
-                {"zero_rows": len(rows), "rows": weight.shape[0]},
+                {"zero_rows": len(rows), "rows": count},
                 weight=weight.name,
                 severity=severity,
             )
