@@ -101,10 +101,11 @@ class Weight:
         if self.place is not None:
             return _read_place(self.place, self.shape)
         if self._read is not None:
-            return self._read()
-        import numpy as np
+            array = self._read().view()
+        else:
+            import numpy as np
 
-        array = np.concatenate(list(self.blocks()) or [np.empty(0, np.float32)]).reshape(self.shape)
+            array = np.concatenate(list(self.blocks()) or [np.empty(0, np.float32)]).reshape(self.shape)
         array.flags.writeable = False
         return array
 
