@@ -2,7 +2,8 @@
 
 Coverage-guided fuzzing needs atheris (`pip install atheris`). Each format runs in a process of its own, whose memory
 is limited; cases start from the seeds and mutations of `tests/fuzzing`. A case passes where the file is read, or is
-refused in one printable line, within five seconds of processor time, and nothing else is opened or run.
+refused in one printable line, within five seconds of processor time; `--blind` also listens for anything else that is
+opened or run.
 
 Prints, for each format: cases tried, share that opened, the slowest case, peak memory, and failures; a failing case is
 kept in the folder given by `--keep`. Exit code 1 where there are any.
@@ -30,7 +31,8 @@ MEMORY = 8 << 30
 class Tally:
     """What happened so far; written to a file now and then, so that a killed process leaves its count."""
 
-    def __init__(self, path: Path, keep: Path, name: str) -> None:
+    def __init__(self, path: Path, keep: Path, name: str, *, watched: bool) -> None:
+        self._watched = watched
         self.cases = self.opened = self.failures = 0
         self.slowest = 0.0
         self._path, self._keep, self._name = path, keep, name
@@ -43,7 +45,7 @@ class Tally:
         path.write_bytes(data)
         began = time.process_time()
         try:
-            self.opened += judge(target.opener, path) is None
+            self.opened += judge(target.opener, path, watched=self._watched) is None
         except (Exception, Escape, TooSlowError) as error:  # noqa: BLE001 - whatever it is, it is what is looked for
             self.failures += 1
             case = self._keep / f"{self._name}-{self.failures}.bin"
@@ -76,12 +78,10 @@ def blind(name: str, seconds: float, tally: Tally, path: Path) -> None:
 def guided(name: str, seconds: float, tally: Tally, path: Path) -> None:
     """Mutations that reach new code are kept and mutated further."""
     import atheris
-
-    with atheris.instrument_imports(include=["weightsmith.sources"], enable_loader_override=False):
-        import fuzz_seeds
     from fuzz_mutations import mutate
+    from fuzz_seeds import TARGETS, seeds
 
-    target, known = fuzz_seeds.TARGETS[name], fuzz_seeds.seeds(name)
+    target, known = TARGETS[name], seeds(name)
     corpus = path.parent / "corpus"
     corpus.mkdir()
     for index, seed in enumerate(known):
@@ -112,13 +112,18 @@ def guided(name: str, seconds: float, tally: Tally, path: Path) -> None:
 
 def child(name: str, seconds: float, how: str, report: Path, keep: Path) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    if how == "guided":
+        import atheris
+
+        with atheris.instrument_imports(include=["weightsmith"]):  # before anything else loads them
+            import fuzz_seeds
+    else:
+        import fuzz_seeds
     with tempfile.TemporaryDirectory() as folder:
         inside = Path(folder) / "cases"
         inside.mkdir()
-        from fuzz_seeds import TARGETS
-
-        tally = Tally(report, keep, name)
-        path = inside / TARGETS[name].file
+        tally = Tally(report, keep, name, watched=how == "blind")
+        path = inside / fuzz_seeds.TARGETS[name].file
         blind(name, seconds, tally, path) if how == "blind" else guided(name, seconds, tally, path)
 
 
@@ -147,24 +152,26 @@ def run(name: str, seconds: float, how: str, keep: Path) -> dict[str, Any]:
 
 
 def main() -> None:
-    from fuzz_seeds import TARGETS
-
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("formats", nargs="*", metavar="FORMAT", help=f"one of {', '.join(TARGETS)}")
+    parser.add_argument(
+        "formats", nargs="*", metavar="FORMAT", help="safetensors, torch, onnx, ..."
+    )
     parser.add_argument("--all", action="store_true", help="every format")
     parser.add_argument("--seconds", type=float, default=60, help="for each format [60]")
     parser.add_argument("--blind", action="store_true", help="random mutations, without coverage and atheris")
     parser.add_argument("--keep", type=Path, default=Path(tempfile.gettempdir()), help="folder for failing cases")
     parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
+    how = "blind" if given.blind else "guided"
+    if given.child:
+        child(given.formats[0], given.seconds, how, given.child, given.keep)
+        return
+    from fuzz_seeds import TARGETS
+
     names = list(TARGETS) if given.all else given.formats
     unknown = [name for name in names if name not in TARGETS]
     if unknown or not names:
-        parser.error(f"no such format: {', '.join(unknown)}" if unknown else "name a format, or --all")
-    how = "blind" if given.blind else "guided"
-    if given.child:
-        child(names[0], given.seconds, how, given.child, given.keep)
-        return
+        parser.error(f"choose from {', '.join(TARGETS)}, or --all")
     if how == "guided":
         try:
             import atheris  # noqa: F401

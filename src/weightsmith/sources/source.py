@@ -100,11 +100,11 @@ class Weight:
         """
         if self.place is not None:
             return _read_place(self.place, self.shape)
-        if self._read is not None:
-            array = self._read().view()
-        else:
-            import numpy as np
+        import numpy as np
 
+        if self._read is not None:
+            array = np.asarray(self._read()).view()
+        else:
             array = np.concatenate(list(self.blocks()) or [np.empty(0, np.float32)]).reshape(self.shape)
         array.flags.writeable = False
         return array
