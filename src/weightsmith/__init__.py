@@ -8,7 +8,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from weightsmith import init, kinds, optim, penalties, plots, train
+    from weightsmith import analysis, explain, init, kinds, optim, penalties, plots, scan, train
+    from weightsmith.analysis.diff import diff
     from weightsmith.recording import record
     from weightsmith.rules import check
     from weightsmith.sketch import Sketch
@@ -20,16 +21,20 @@ _HOMES = {
     "Sketch": "sketch",
     "Store": "store",
     "check": "rules",
+    "diff": "analysis.diff",
     "open": "sources",
     "record": "recording",
 }
-_PACKAGES = ("init", "kinds", "optim", "penalties", "plots", "train")
+_PACKAGES = ("analysis", "explain", "init", "kinds", "optim", "penalties", "plots", "scan", "train")
 
 __all__ = [
     "Run",
     "Sketch",
     "Store",
+    "analysis",
     "check",
+    "diff",
+    "explain",
     "init",
     "kinds",
     "open",
@@ -37,6 +42,7 @@ __all__ = [
     "penalties",
     "plots",
     "record",
+    "scan",
     "train",
 ]
 

@@ -39,6 +39,14 @@ def test_the_model_is_the_one_that_was_trained(weightsmith, trained):
     assert scores.metric == pytest.approx(expected)
 
 
+def test_units_of_a_layer_are_counted_by_asking_the_model(weightsmith, trained):
+    outcome = weightsmith(
+        "sensitivity", "first", "--method", "maximize", "--layer", "activations.0", "--store", trained, "--json"
+    )
+    assert outcome.code == 0, outcome.err
+    assert json.loads(outcome.out)["units"] == list(range(16))
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from weightsmith.errors import InputError
-from weightsmith.explain import grad_cam, integrated_gradients, maximize_activation, saliency
+from weightsmith.errors import InputError, MissingExtraError
+from weightsmith.explain import count_units, grad_cam, integrated_gradients, maximize_activation, saliency
 
 pytest.importorskip("captum")
 
@@ -146,6 +146,119 @@ def test_a_dead_unit_is_left_in_peace():
     assert found.after.tolist() == [0.0]
 
 
+def test_a_unit_of_a_layer_over_a_sequence_is_a_feature():
+    torch.manual_seed(0)
+    layers = nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.LSTM(3, 6, batch_first=True))
+    model = Outputs(layers, lambda found: found[0][:, -1])
+    found = maximize_activation(model, (7, 4), [2], layer="layers.0", steps=200)
+    weight = model.layers[0].weight[2].detach().numpy()
+    for moment in found.inputs[0]:
+        assert moment @ weight / np.linalg.norm(moment) / np.linalg.norm(weight) > 0.99
+    units = [count_units(model, (7, 4), layer) for layer in ("", "layers.0", "layers.1", "layers.2")]
+    assert units == [6, 3, 3, 6]
+
+
+def test_units_of_a_convolution_are_its_channels():
+    model = nn.Sequential(nn.Conv1d(2, 5, 3), nn.ReLU())
+    assert [count_units(model, (2, 9), layer) for layer in ("", "0", "1")] == [5, 5, 5]
+
+
+def test_a_layer_is_seen_as_it_is_though_one_that_works_in_place_follows():
+    model = nn.Sequential(nn.Linear(4, 2), nn.ReLU(inplace=True))
+    with torch.no_grad():
+        model[0].bias.fill_(-100)
+    found = maximize_activation(model, (4,), [1], layer="0", steps=50)
+    assert found.before[0] < found.after[0] < 0
+
+
+def test_small_images_are_not_shifted_about():
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 1, bias=False))
+    with torch.no_grad():
+        model[1].weight.copy_(torch.eye(8).flatten()[None])
+    found = maximize_activation(model, (1, 8, 8), [0], smoothness=0)
+    assert found.inputs[0, 0] * np.eye(8) == pytest.approx(found.inputs[0, 0], abs=1e-3)
+    assert found.after[0] > 15
+
+
+class Outputs(nn.Module):
+    """Layers, and what is made of their result."""
+
+    def __init__(self, layers, make):
+        super().__init__()
+        self.layers = layers
+        self.make = make
+
+    def forward(self, rows):
+        return self.make(self.layers(rows))
+
+
+METHODS = [saliency, integrated_gradients, grad_cam]
+
+
+@pytest.mark.parametrize("explain", METHODS)
+def test_a_model_that_changes_its_input_in_place_is_explained_on_what_it_was_given(explain):
+    torch.manual_seed(0)
+    layers = [nn.ReLU(inplace=True), nn.Conv2d(1, 3, 3), nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(48, 2)]
+    plain = nn.Sequential(nn.ReLU(), nn.Conv2d(1, 3, 3), nn.ReLU(), nn.Flatten(), nn.Linear(48, 2))
+    model = nn.Sequential(*layers)
+    plain.load_state_dict(model.state_dict())
+    images = torch.randn(3, 1, 6, 6)
+    given = images.clone()
+    found, wanted = explain(model, images), explain(plain, images)
+    assert torch.equal(images, given)
+    assert np.array_equal(found.inputs, given.numpy())
+    assert found.values == pytest.approx(wanted.values, abs=1e-6)
+
+
+@pytest.mark.parametrize("explain", METHODS[:2])
+def test_one_number_for_each_row_is_one_output(explain, rows):
+    model = linear()
+    alone = Outputs(model, lambda outputs: outputs[:, 1])
+    assert explain(alone, rows).values == pytest.approx(explain(model, rows, 1).values)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_inputs_get_the_precision_of_the_model(rows, dtype):
+    model = linear().to(dtype)
+    for given in (rows, rows.numpy().astype(np.float64)):
+        assert saliency(model, given, 1).values[0] == pytest.approx(model.weight[1].abs().detach().float().numpy())
+    assert maximize_activation(model, (6,), [1], steps=2).inputs.dtype == np.float32
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_gradients_are_on_whatever_the_caller_has_set(rows, mode):
+    model = linear()
+    with mode():
+        found = saliency(model, rows * 1.0, 1)
+        integrated_gradients(model, rows * 1.0)
+    assert found.values[0] == pytest.approx(model.weight[1].abs().detach().numpy())
+
+
+def test_grad_cam_takes_the_last_convolution_that_is_called():
+    model = BrightCorner()
+    model.unused = nn.Conv2d(1, 1, 1)
+    images = torch.rand(1, 1, 8, 8)
+    assert grad_cam(model, images).layer == "late"
+    with pytest.raises(InputError, match="does not call its layer 'unused'"):
+        grad_cam(model, images, layer="unused")
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+def test_without_captum_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "captum", None)
+    monkeypatch.setitem(sys.modules, "captum.attr", None)
+    with pytest.raises(MissingExtraError, match=r"needs captum: pip install 'weightsmith\[explain\]'"):
+        saliency(linear(), torch.ones(1, 6))
+    assert maximize_activation(linear(), (6,), [0], steps=2).units.tolist() == [0]
+
+
+def without_values():
+    model = linear()
+    with torch.no_grad():
+        model.weight.fill_(torch.nan)
+    return model
+
+
 @pytest.mark.parametrize(
     ("ask", "message"),
     [
@@ -164,11 +277,22 @@ def test_a_dead_unit_is_left_in_peace():
         (lambda: grad_cam(nn.Flatten(), torch.ones(2, 1, 6, 6)), "has no Conv2d layer"),
         (lambda: grad_cam(BrightCorner(), torch.ones(2, 1, 8, 8), layer="lat"), "no layer 'lat'; did you mean 'late'"),
         (lambda: grad_cam(BrightCorner(), torch.ones(2, 1, 8, 8), layer=""), "needs a Conv2d"),
-        (lambda: maximize_activation(linear(), (6,), [3]), "the model has units 0 to 2, not 3"),
+        (lambda: maximize_activation(linear(), (6,), [3]), "there is no unit 3: there are 3, 0 to 2"),
         (lambda: maximize_activation(linear(), (6,), []), "at least one unit"),
         (lambda: maximize_activation(linear(), (6,), [0], layer="x"), "has no layer 'x'"),
+        (lambda: maximize_activation(linear(), (6,), [-1]), "there is no unit -1: there are 3"),
+        (lambda: maximize_activation(without_values(), (6,), [0]), "are NaN or Inf"),
+        (lambda: saliency(without_values(), torch.ones(2, 6)), "the model's outputs are NaN or Inf"),
+        (lambda: saliency(linear(), torch.ones(2, 5)), "cannot be explained on these inputs: mat1 and mat2 shapes"),
+        (lambda: saliency(linear(), torch.ones(0, 6)), "are empty"),
+        (lambda: saliency(linear().to("meta"), torch.ones(2, 6)), "meta device"),
+        (lambda: saliency(torch.sin, torch.ones(2, 6)), "give a torch.nn.Module"),
+        (lambda: saliency(linear(), torch.ones(2, 6), 1.5), "targets are numbers of outputs, not torch.float32"),
+        (lambda: saliency(linear(), torch.ones(2, 6), "a"), "targets are numbers of outputs: give one"),
+        (lambda: saliency(Outputs(linear(), lambda found: (found, None)), torch.ones(2, 6)), "the model gives a tuple"),
+        (lambda: saliency(Outputs(linear(), torch.Tensor.detach), torch.ones(2, 6)), "does not require grad"),
     ],
-    ids=range(15),
+    ids=range(26),
 )
 def test_mistakes_get_one_line(ask, message):
     with pytest.raises(InputError, match=message) as caught:

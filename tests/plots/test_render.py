@@ -226,4 +226,4 @@ def test_the_guide_describes_every_picture():
     guide = (Path(__file__).parents[2] / "docs" / "pictures.md").read_text()
     for name in PLOTS:
         assert f"## {name}\n" in guide
-    assert guide.count("\n## ") == len(PLOTS) + 2  # how to get them, and what they share
+    assert guide.count("\n## ") == len(PLOTS) + 3  # how to get them, what they share, and what a model looks at

@@ -42,6 +42,20 @@ def test_features_are_ranked_by_name():
     assert "height decides most, over 3 rows" in texts(figure)
 
 
+def test_a_ranking_says_which_outputs_it_is_for():
+    shown = texts(draw_attribution(attribution((4,), rows=7), THEMES["light"], "x", None, ["cat", "dog"]))
+    assert "Explained: cat (3 rows), dog (2 rows), output 2 (2 rows)." in shown
+    many = attribution((4,), rows=6)
+    many.targets[:] = range(6)
+    assert "output 3 (1 row), 2 others." in texts(draw_attribution(many, THEMES["light"], "x"))
+
+
+def test_an_empty_map_is_no_riddle():
+    found = attribution((1, 5, 5), "saliency")
+    found.values[1] = 0
+    assert "Nothing changes the output of 1 row." in texts(draw_attribution(found, THEMES["light"], "x"))
+
+
 def test_zero_attributions_are_no_error(tmp_path):
     found = attribution((1, 5, 5), "saliency")
     found.values[:] = 0
@@ -54,7 +68,7 @@ def test_what_excites_units_is_drawn(tmp_path, shape):
     found = Maximized("", np.arange(9), inputs, np.zeros(9, np.float32), np.full(9, 7.5, np.float32))
     figure = draw_maximized(found, THEMES["dark"], "run x", None, ["zero", "one"])
     save(figure, tmp_path / "a.png")
-    shown = texts(figure)
+    shown = texts(figure).replace("\n", " ")
     assert "What excites 9 units of the output most" in shown
     assert "one (0 \N{RIGHTWARDS ARROW} 7.5)" in shown
     assert "unit 2 (" in shown

@@ -264,3 +264,11 @@ def test_long_names_keep_their_ends():
     assert len(shown(name)) == 40
     assert shown(name).startswith("model.layers")
     assert shown(name).endswith("experts.3.w2.weight")
+
+
+def test_as_few_outliers_as_a_normal_distribution_has_are_still_counted():
+    array = np.random.default_rng(0).standard_normal(50_000_000, np.float32)
+    array[0] = 6.5
+    assert histogram.of(Sketch.of(array), "w", "w").title == (
+        "w has no more outliers than a normal distribution: 1 value beyond 6 standard deviations"
+    )

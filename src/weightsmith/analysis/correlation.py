@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from weightsmith.analysis.matrix import row_blocks
+from weightsmith.analysis.matrix import Held, neurons, row_blocks
 from weightsmith.names import choose
 
 Measure = Literal["cosine", "correlation"]
@@ -73,7 +73,7 @@ def _directions(matrix: NDArray[Any], measure: Measure) -> tuple[NDArray[np.floa
         largest = np.abs(block).max(axis=1, initial=0.0)
         # Dividing by the largest value first keeps the squares of huge and tiny rows within range.
         block /= np.where(largest > 0, largest, 1.0)[:, None]
-        if measure == "correlation":
+        if measure == "correlation" and block.shape[1]:
             block -= block.mean(axis=1, keepdims=True)
         length = np.sqrt(np.square(block).sum(axis=1))
         # A constant row is centered to rounding noise, which must not be taken for a direction.
@@ -82,15 +82,18 @@ def _directions(matrix: NDArray[Any], measure: Measure) -> tuple[NDArray[np.floa
     return unit, defined
 
 
-def similarity(matrix: NDArray[Any], measure: Measure = "cosine", limit: int = 2048) -> Similarity:
-    """Cosine or Pearson correlation between the rows of a matrix (pass the transpose for its columns).
+def similarity(what: Held, measure: Measure = "cosine", limit: int = 2048) -> Similarity:
+    """Cosine or Pearson correlation between the neurons of a weight, the rows of its matrix.
+
+    For its inputs, the columns, pass `neurons(what).T`.
 
     Args:
-        matrix: real values, `[n, d]`.
+        what: real values `[n, ...]`, or a weight of a source.
         measure: `cosine`, or `correlation` (the cosine after each row's own mean is subtracted).
         limit: with more than this many comparable rows, that many evenly spaced ones are compared.
     """
     choose(measure, MEASURES, "measure")
+    matrix = neurons(what)
     rows = np.arange(matrix.shape[0])
     # Twice the limit, so that rows without a direction rarely leave a hole in the sample.
     if len(rows) > 2 * limit:
@@ -105,13 +108,13 @@ def similarity(matrix: NDArray[Any], measure: Measure = "cosine", limit: int = 2
     return Similarity(values, rows[kept], rows[~defined], int(rows[-1]) + 1 if len(rows) else 0, measure)
 
 
-def duplicate_rows(matrix: NDArray[Any]) -> tuple[tuple[int, ...], ...]:
+def duplicate_rows(what: Held) -> tuple[tuple[int, ...], ...]:
     """Groups of two or more rows with exactly equal values, in order of their first row.
 
     Rows of zeros and rows that hold NaN or Inf belong to no group: they are dead or broken rather than duplicates.
     """
     groups: dict[bytes, list[int]] = {}
-    for start, block in row_blocks(matrix):
+    for start, block in row_blocks(neurons(what)):
         usable = np.isfinite(block).all(axis=1) & block.any(axis=1)
         block += 0.0  # turns -0.0 into 0.0, which equals it but differs in its bits
         for offset in np.flatnonzero(usable):
@@ -127,22 +130,23 @@ def _digest(row: NDArray[np.float64]) -> bytes:
 
 
 def near_duplicates(
-    matrix: NDArray[Any],
+    what: Held,
     threshold: float = 0.99,
     *,
     most: int = 100,
     block: int = 1024,
     time_limit: float | None = None,
 ) -> Alike:
-    """Pairs of rows whose cosine reaches `threshold`, over all pairs of the matrix.
+    """Pairs of neurons, rows of the matrix, whose cosine reaches `threshold`, over all pairs.
 
     Args:
-        matrix: real values, `[n, d]`; rows of zeros and rows with NaN or Inf are left out.
+        what: real values `[n, ...]`, or a weight of a source; rows of zeros and rows with NaN or Inf are left out.
         threshold: cosine from which a pair counts.
         most: how many pairs are named; all are counted.
         block: rows multiplied at a time; the product takes `block * block * 4` bytes.
         time_limit: seconds after which no further block is started; `Alike.compared` then says how far it came.
     """
+    matrix = neurons(what)
     # Directions are computed again for each pair of blocks: little beside their product, and memory stays bounded.
     starts = range(0, matrix.shape[0], block)
     usable = sum(int(_directions(matrix[start : start + block], "cosine")[1].sum()) for start in starts)

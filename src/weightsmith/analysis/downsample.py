@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from weightsmith.analysis.matrix import BLOCK_CELLS, column_major
+from weightsmith.analysis.matrix import BLOCK_CELLS, Held, column_major, neurons
 
 
 @dataclass(frozen=True)
@@ -38,13 +38,14 @@ class Cells:
         )
 
 
-def downsample(matrix: NDArray[Any], height: int = 400, width: int = 600) -> Cells:
+def downsample(what: Held, height: int = 400, width: int = 600) -> Cells:
     """The matrix in at most `height` by `width` cells, each showing its block's finite value of largest magnitude.
 
     The extreme rather than the mean: a single outlier among thousands stays visible, and so does a single NaN.
     Memory is bounded by the cells and one band of rows, whatever the size of the matrix; it is read in the order in
     which it lies in memory or in its file.
     """
+    matrix = neurons(what)
     if column_major(matrix):
         turned = downsample(matrix.T, width, height)
         cells = (turned.values.T, turned.zero.T, turned.non_finite.T)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from weightsmith.analysis.matrix import row_blocks
+from weightsmith.analysis.matrix import Held, neurons, row_blocks
 from weightsmith.errors import InputError, MissingExtraError
 
 MAX_CELLS = 1 << 26
@@ -48,24 +48,25 @@ class Embedding:
     finished: bool = True
 
 
-def pca(matrix: NDArray[Any], dimensions: int = 2, *, limit: int = 5000, seed: int = 0) -> Embedding:
+def pca(what: Held, dimensions: int = 2, *, limit: int = 5000, seed: int = 0) -> Embedding:
     """Rows along the directions of largest variance (principal component analysis).
 
     Args:
-        matrix: real values, `[n, d]`; rows with NaN or Inf are left out.
+        what: real values `[n, ...]`, or a weight of a source; rows with NaN or Inf are left out.
         dimensions: coordinates wanted; those beyond the rank of the data are zero.
         limit: with more usable rows, that many evenly spaced ones are taken.
         seed: of the randomized decomposition that very large matrices get (Halko, Martinsson and Tropp, 2011).
     """
     if dimensions < 1:
         raise InputError(f"an embedding needs at least 1 dimension, not {dimensions}")
+    matrix = neurons(what)
     rows, indices, left_out = _usable(matrix, limit)
     points, explained = _components(rows, dimensions, seed)
     return Embedding(points, indices, "PCA", left_out, len(matrix), explained)
 
 
 def tsne(
-    matrix: NDArray[Any],
+    what: Held,
     dimensions: int = 2,
     *,
     perplexity: float | None = None,
@@ -81,7 +82,7 @@ def tsne(
     seed and matrix give the same picture.
 
     Args:
-        matrix: real values, `[n, d]`; rows with NaN or Inf are left out.
+        what: real values `[n, ...]`, or a weight of a source; rows with NaN or Inf are left out.
         dimensions: 1, 2 or 3.
         perplexity: about how many neighbors a point attends to; by default 30, or a third of the rows where they
             are few. A larger one than a third of the rows is lowered to that.
@@ -98,6 +99,7 @@ def tsne(
         raise InputError(f"perplexity must be positive, not {perplexity}")
     if dimensions not in (1, 2, 3):
         raise InputError(f"a t-SNE has 1, 2 or 3 dimensions, not {dimensions}")
+    matrix = neurons(what)
     rows, indices, left_out = _usable(matrix, limit)
     reduced, explained = _components(rows, min(NEIGHBOR_DIMENSIONS, *rows.shape) or 1, seed)
     spread = float(reduced[:, 0].std()) if len(reduced) else 0.0
@@ -113,7 +115,7 @@ def tsne(
 
 
 def umap(
-    matrix: NDArray[Any],
+    what: Held,
     dimensions: int = 2,
     *,
     neighbors: int = 15,
@@ -125,7 +127,7 @@ def umap(
     Needs the extra `umap`. One thread, as only then does the same seed give the same picture.
 
     Args:
-        matrix: real values, `[n, d]`; rows with NaN or Inf are left out.
+        what: real values `[n, ...]`, or a weight of a source; rows with NaN or Inf are left out.
         dimensions: coordinates wanted.
         neighbors: how many each point attends to; lowered where there are fewer rows.
         seed: of the layout.
@@ -141,6 +143,7 @@ def umap(
         from umap import UMAP
     except ImportError as error:
         raise MissingExtraError("a UMAP layout needs umap-learn: pip install 'weightsmith[umap]'") from error
+    matrix = neurons(what)
     rows, indices, left_out = _usable(matrix, limit)
     reduced, explained = _components(rows, min(NEIGHBOR_DIMENSIONS, *rows.shape) or 1, seed)
     spread = float(reduced[:, 0].std()) if len(reduced) else 0.0

@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from weightsmith.analysis.matrix import norms
+from weightsmith.analysis.matrix import Held, kernel, norms
 from weightsmith.errors import InputError
 
 
@@ -33,7 +32,11 @@ class Importance:
 
 
 def input_importance(
-    array: NDArray[Any], names: Sequence[str] | None = None, scale: NDArray[np.float64] | None = None
+    what: Held,
+    names: Sequence[str] | None = None,
+    scale: NDArray[np.float64] | None = None,
+    *,
+    file_format: str = "",
 ) -> Importance:
     """Importance of the inputs of a first layer: the Euclidean norm of each input's outgoing weights.
 
@@ -42,23 +45,25 @@ def input_importance(
     deviations as `scale`.
 
     Args:
-        array: weights of a first layer, `(outputs, inputs)` or a convolution `(filters, channels, ...)`, whose inputs
-            are its channels. NaN and Inf count as zero.
+        what: weights of a first layer, `(outputs, inputs)` or a convolution `(filters, channels, ...)`, whose inputs
+            are its channels; or a weight of a source. NaN and Inf count as zero.
         names: one name for each input; by default `0`, `1`, ...
         scale: float64[inputs], positive.
+        file_format: of the source that the weight comes from; tells where TFLite keeps a convolution's inputs.
 
     Raises:
         InputError: where the array has fewer than two dimensions, or `names` or `scale` do not fit its inputs.
     """
+    array = kernel(what, file_format)
     if array.ndim < 2:
         raise InputError(f"input importance needs a weight of shape (outputs, inputs, ...), not {array.shape}")
     by_input = np.moveaxis(array, 1, 0).reshape(array.shape[1], -1) if array.size else np.zeros((array.shape[1], 0))
     importance = norms(by_input).rows if array.ndim > 2 else norms(array).columns
     inputs = len(importance)
-    for given, what in ((names, "names"), (scale, "scales")):
+    for given, noun in ((names, "names"), (scale, "scales")):
         if given is not None and len(given) != inputs:
             raise InputError(
-                f"{len(given)} {what} were given for the {inputs} inputs of a weight of shape {array.shape}"
+                f"{len(given)} {noun} were given for the {inputs} inputs of a weight of shape {array.shape}"
             )
     if scale is not None:
         importance = importance * scale

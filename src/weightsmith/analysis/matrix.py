@@ -32,6 +32,19 @@ def as_matrix(array: NDArray[Any]) -> NDArray[Any]:
     return array.reshape(array.shape[0], columns)
 
 
+def _values(what: Held) -> NDArray[Any]:
+    """The values of an array or a weight, in its own type and layout.
+
+    Raises:
+        InputError: no real numbers: what is complex has no order, and text no size.
+    """
+    array = what.read() if isinstance(what, Weight) else np.asarray(what)
+    if array.dtype.kind not in "biufV" or array.dtype.type is np.void:
+        advice = "take its real and imaginary parts" if array.dtype.kind == "c" else "give an array of numbers"
+        raise InputError(f"{name_of(what)} holds values of type {array.dtype}, not real numbers: {advice}")
+    return array
+
+
 def neurons(what: Held) -> NDArray[Any]:
     """The matrix of a weight with a row for each neuron or filter, wherever its format counts them.
 
@@ -45,12 +58,12 @@ def neurons(what: Held) -> NDArray[Any]:
         Its own dtype, 2-D as `as_matrix`; a view where the layout allows it, so that a large file stays mapped.
 
     Raises:
-        InputError, SourceError: the values cannot be read.
+        InputError, SourceError: the values cannot be read, or are no real numbers.
     """
-    if not isinstance(what, Weight):
-        return as_matrix(np.asarray(what))
-    array = what.read()
-    return as_matrix(np.moveaxis(array, what.info.output_axis, 0) if array.ndim > 1 else array)
+    array = _values(what)
+    if not isinstance(what, Weight) or array.ndim < 2:
+        return as_matrix(array)
+    return as_matrix(np.moveaxis(array, what.info.output_axis, 0))
 
 
 def kernel(what: Held, file_format: str = "") -> NDArray[Any]:
@@ -63,10 +76,8 @@ def kernel(what: Held, file_format: str = "") -> NDArray[Any]:
         what: an array, taken as it is, or a weight of a source.
         file_format: the source's, as only it tells where TFLite keeps the inputs.
     """
-    if not isinstance(what, Weight):
-        return np.asarray(what)
-    array = what.read()
-    if array.ndim < 2:
+    array = _values(what)
+    if not isinstance(what, Weight) or array.ndim < 2:
         return array
     axis = what.info.output_axis % array.ndim
     first = np.moveaxis(array, axis, 0)
@@ -87,14 +98,14 @@ def each_matrix(what: Held, file_format: str = "") -> list[NDArray[Any]]:
     Raises:
         InputError: fewer than two dimensions, or no elements.
     """
-    shape = what.shape
+    shape = what.shape if isinstance(what, Weight) else np.shape(what)
     if len(shape) < 2 or 0 in shape:
         shown = " x ".join(map(str, shape)) or "scalar"
         raise InputError(f"{name_of(what)} ({shown}) is no matrix: give a weight of two dimensions or more")
     if len(shape) == 2:
         return [neurons(what)]
     if isinstance(what, Weight) and what.role != "conv":
-        array = what.read()
+        array = _values(what)
         return list(array.reshape(-1, *array.shape[-2:]))
     laid_out = kernel(what, file_format)
     flat = laid_out.reshape(*laid_out.shape[:2], -1)
@@ -137,8 +148,12 @@ class Norms:
     zeros: int
 
 
-def norms(matrix: NDArray[Any]) -> Norms:
-    """Row and column norms of a matrix of any real dtype, in one pass in the order in which it lies in memory."""
+def norms(what: Held) -> Norms:
+    """Row and column norms of a weight of any real dtype, in one pass in the order in which it lies in memory.
+
+    Rows are its neurons or filters, as `neurons` counts them, and columns their inputs.
+    """
+    matrix = neurons(what)
     if column_major(matrix):
         columns, rows, _, bad, non_finite, zeros = _norms(matrix.T)
     else:

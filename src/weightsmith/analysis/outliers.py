@@ -1,12 +1,11 @@
 """Which connections, neurons and inputs stand out from their layer."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from weightsmith.analysis.matrix import column_major, row_blocks
+from weightsmith.analysis.matrix import Held, column_major, neurons, row_blocks
 
 STANDS_OUT = 3.5
 """Modified z-score from which a norm stands out (Iglewicz and Hoaglin, How to Detect and Handle Outliers, 1993)."""
@@ -39,11 +38,12 @@ class Outlier:
     score: float
 
 
-def strongest(matrix: NDArray[Any], count: int = 10) -> tuple[Connection, ...]:
+def strongest(what: Held, count: int = 10) -> tuple[Connection, ...]:
     """The `count` connections of largest magnitude, strongest first; equal ones in reading order.
 
     NaN and Inf are no connections and are left out; exact zeros too, so fewer than `count` may come back.
     """
+    matrix = neurons(what)
     turned = column_major(matrix)
     found: list[tuple[float, int, int, float]] = []
     for start, block in row_blocks(matrix.T if turned else matrix):

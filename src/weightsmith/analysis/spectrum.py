@@ -74,7 +74,8 @@ class Spectrum:
     @property
     def eigenvalues(self) -> NDArray[np.float64]:
         """float64[k], largest first: the squared singular values."""
-        return np.square(self.singular_values)
+        with np.errstate(over="ignore"):
+            return np.square(self.singular_values)
 
 
 def spectrum(
@@ -168,7 +169,7 @@ def _described(values: NDArray[np.float64], scale: float, matrices: list[NDArray
     # Directions that dead rows or columns left empty are no noise; where most are, there is no noise to be fitted.
     full = rank if 2 * rank >= len(squares) else len(squares)
     relative = fit_bulk(squares[:full], max(rows, columns), max(1, round(min(rows, columns) * full / len(squares))))
-    unit = scale**2
+    unit = scale * scale  # beyond 1e154 an eigenvalue is honestly infinite, which ** of a float would refuse
     bulk = replace(
         relative,
         variance=unit * relative.variance,

@@ -42,6 +42,10 @@ def explain(
             documentation=text,
         )
         return
+    out = console()
+    if not out.is_terminal:  # Markdown is text already; laid out for a screen it would be padded
+        typer.echo(text)
+        return
     from rich.markdown import Markdown
 
-    console().print(Markdown(text))
+    out.print(Markdown(text))

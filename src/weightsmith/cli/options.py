@@ -18,9 +18,9 @@ StoreOption = Annotated[
     typer.Option(
         "--store",
         metavar="PATH|URL",
-        help="Where runs are kept: a folder, a .db file or a postgresql:// URL. [default: the user's data folder]",
+        help="Where runs are kept: a folder, a .db file or a postgresql:// URL.",
         envvar="WEIGHTSMITH_STORE",
-        show_default=False,
+        show_default="the user's data folder",
         show_envvar=False,
     ),
 ]

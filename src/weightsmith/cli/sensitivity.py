@@ -27,18 +27,18 @@ def sensitivity(
     ] = "0-7",
     target: Annotated[
         int | None,
-        typer.Option("--target", help="Output to explain. [default: each row's largest]", show_default=False),
+        typer.Option("--target", help="Output to explain.", show_default="each row's largest"),
     ] = None,
     layer: Annotated[
         str | None,
         typer.Option("--layer", help="For grad-cam a convolution, for maximize any layer.", show_default=False),
     ] = None,
     units: Annotated[
-        str | None, typer.Option("--units", help="For maximize: 0,3,8-11. [default: the first 16]", show_default=False)
+        str | None, typer.Option("--units", help="For maximize: 0,3,8-11.", show_default="the first 16")
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Folder for the picture. [default: beside the run, in the store]"),
+        typer.Option("--output", "-o", help="Folder for the picture.", show_default="beside the run, in the store"),
     ] = None,
     picture_format: Annotated[str, typer.Option("--format", "-f", help="png, svg or pdf.")] = "png",
     theme: Annotated[str, typer.Option("--theme", help="light or dark.")] = "light",
@@ -122,18 +122,9 @@ def _maximized(rebuilt: "Rebuilt", layer: str, units: str | None) -> "Maximized"
     if units is not None:
         chosen = _numbers(units, None, "units")
     else:
-        count = rebuilt.data.outputs if not layer else _width(rebuilt, layer)
+        count = explain.count_units(rebuilt.model, rebuilt.data.input_shape, layer)
         chosen = list(range(min(count, MOST_UNITS)))
     return explain.maximize_activation(rebuilt.model, rebuilt.data.input_shape, chosen, layer=layer)
-
-
-def _width(rebuilt: "Rebuilt", layer: str) -> int:
-    """Units of a layer, by its weight: outputs come first there."""
-    from weightsmith.explain.layers import find_layer
-
-    _, module = find_layer(rebuilt.model, layer)
-    weight = getattr(module, "weight", None)
-    return int(weight.shape[0]) if weight is not None else 1
 
 
 def _numbers(text: str, count: int | None, what: str) -> list[int]:

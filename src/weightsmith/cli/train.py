@@ -20,7 +20,7 @@ LISTED_FEATURES = 10
 def train(
     path: Annotated[
         Path | None,
-        typer.Argument(metavar="[RECIPE]", help="A recipe in YAML. [default: an MLP on digits]", show_default=False),
+        typer.Argument(metavar="[RECIPE]", help="A recipe in YAML.", show_default="an MLP on digits"),
     ] = None,
     *,
     changes: Annotated[

@@ -3,6 +3,14 @@
 from weightsmith.explain.attribution import Attribution, Maximized
 from weightsmith.explain.grad_cam import grad_cam
 from weightsmith.explain.gradients import integrated_gradients, saliency
-from weightsmith.explain.maximization import maximize_activation
+from weightsmith.explain.maximization import count_units, maximize_activation
 
-__all__ = ["Attribution", "Maximized", "grad_cam", "integrated_gradients", "maximize_activation", "saliency"]
+__all__ = [
+    "Attribution",
+    "Maximized",
+    "count_units",
+    "grad_cam",
+    "integrated_gradients",
+    "maximize_activation",
+    "saliency",
+]

@@ -1,11 +1,11 @@
 """Explanations by the gradient of an output with respect to the input."""
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from weightsmith.errors import InputError
 from weightsmith.explain.attribution import Attribution
-from weightsmith.explain.question import Targets, answering, array, ask, captum, indices
+from weightsmith.explain.question import Inputs, Targets, answering, array, ask, captum, fitted, indices
 
 STEPS = 64
 """Points on the path from the baseline; the error that remains is reported for each row."""
@@ -14,14 +14,14 @@ AT_ONCE = 256
 """Rows that pass through the model together."""
 
 
-def saliency(model: nn.Module, inputs: Tensor, targets: Targets = None) -> Attribution:
+def saliency(model: nn.Module, inputs: Inputs, targets: Targets = None) -> Attribution:
     """Magnitude of the gradient of an output with respect to each value of the input.
 
     Simonyan, Vedaldi and Zisserman (2014), "Deep Inside Convolutional Networks", section 3.
 
     Args:
-        model: returns (rows, outputs); its mode and its parameters' gradients are left as they are.
-        inputs: float (rows, *input_shape).
+        model: returns (rows, outputs) or (rows,); its mode and its parameters' gradients are left as they are.
+        inputs: float (rows, *input_shape), a tensor or array; taken in the model's precision.
         targets: one output for all rows, one for each, or None for the largest.
 
     Raises:
@@ -29,19 +29,18 @@ def saliency(model: nn.Module, inputs: Tensor, targets: Targets = None) -> Attri
         MissingExtraError: captum is not installed.
     """
     methods = captum()
-    with answering(model) as place:
-        rows = inputs.detach().to(place)
-        chosen, outputs = ask(model, rows, targets)
+    with answering(model) as answer:
+        rows = fitted(model, inputs)
+        chosen, outputs = ask(answer, rows, targets)
         values = [
-            methods.Saliency(model).attribute(part.clone().requires_grad_(True), target=wanted)
+            methods.Saliency(answer).attribute(part.clone().requires_grad_(True), target=wanted)
             for part, wanted in zip(torch.split(rows, AT_ONCE), torch.split(chosen, AT_ONCE), strict=True)
         ]
-    found = array(torch.cat(values)) if values else array(rows)
-    return Attribution("saliency", array(rows), found, indices(chosen), array(outputs))
+    return Attribution("saliency", array(rows), array(torch.cat(values)), indices(chosen), array(outputs))
 
 
 def integrated_gradients(
-    model: nn.Module, inputs: Tensor, targets: Targets = None, *, baseline: Tensor | None = None, steps: int = STEPS
+    model: nn.Module, inputs: Inputs, targets: Targets = None, *, baseline: Inputs | None = None, steps: int = STEPS
 ) -> Attribution:
     """What each value of the input adds to the output, on the way from a baseline.
 
@@ -49,7 +48,7 @@ def integrated_gradients(
     output(input) - output(baseline); `Attribution.gap` says by how much they miss it.
 
     Args:
-        model: returns (rows, outputs).
+        model: returns (rows, outputs) or (rows,).
         inputs: float (rows, *input_shape).
         targets: as for `saliency`.
         baseline: (*input_shape), an input that says nothing; zeros by default, the mean of standardized data.
@@ -62,15 +61,13 @@ def integrated_gradients(
     methods = captum()
     if steps < 2:
         raise InputError(f"{steps} steps make no path: give at least 2")
-    with answering(model) as place:
-        rows = inputs.detach().to(place)
-        chosen, outputs = ask(model, rows, targets)
-        start = torch.zeros_like(rows[:1]) if baseline is None else baseline.detach().to(rows)[None]
+    with answering(model) as answer:
+        rows = fitted(model, inputs)
+        chosen, outputs = ask(answer, rows, targets)
+        start = torch.zeros_like(rows[:1]) if baseline is None else torch.as_tensor(baseline).detach().to(rows)[None]
         if start.shape[1:] != rows.shape[1:]:
             raise InputError(f"a baseline of shape {list(start.shape[1:])} for inputs of shape {list(rows.shape[1:])}")
-        if not len(rows):
-            return Attribution("integrated gradients", array(rows), array(rows), indices(chosen), array(outputs))
-        values, gap = methods.IntegratedGradients(model).attribute(
+        values, gap = methods.IntegratedGradients(answer).attribute(
             rows,
             baselines=start,
             target=chosen,

@@ -14,5 +14,7 @@ def find_layer(model: nn.Module, name: str) -> tuple[str, nn.Module]:
     """
     layers = dict(model.named_modules())
     if name not in layers:
-        raise InputError(f"the model has no layer '{printable(name)}'{suggestion(name, layers)}")
+        close = suggestion(name, layers)
+        some = ", ".join([printable(layer) for layer in layers if layer][:12])
+        raise InputError(f"the model has no layer '{printable(name)}'{close or f'; it has {some or None}'}")
     return name, layers[name]

@@ -1,6 +1,8 @@
 """Activation maximization: the input that a unit likes best."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -8,7 +10,7 @@ from torch import Tensor, nn
 from weightsmith.errors import InputError
 from weightsmith.explain.attribution import Maximized
 from weightsmith.explain.layers import find_layer
-from weightsmith.explain.question import answering, array, indices
+from weightsmith.explain.question import answering, array, fitted, indices
 
 STEPS = 256
 RATE = 0.1
@@ -19,6 +21,9 @@ DECAY = 0.05
 
 LIMIT = 3.0
 """Magnitude to which inputs are held: three deviations of standardized data."""
+
+JITTER = 16
+"""Images are shifted about by up to one place for so many of their shorter side: not at all where pixels are few."""
 
 SMOOTHNESS = 0.1
 """Weight of the total variation of images, relative to the pull of the unit."""
@@ -42,7 +47,8 @@ def maximize_activation(
 
     Erhan et al. (2009), "Visualizing Higher-Layer Features of a Deep Network"; Simonyan et al. (2014), section 2; total
     variation and jitter as in Mahendran and Vedaldi (2015) and Olah, Mordvintsev and Schubert (2017), "Feature
-    Visualization". A unit of a convolution is a channel: its mean over all places is raised.
+    Visualization". A unit of a convolution is a channel, one of a layer over a sequence a feature: its mean over
+    all places is raised.
 
     Args:
         model: any network; its parameters are left as they are.
@@ -62,41 +68,89 @@ def maximize_activation(
     """
     if not units or steps < 1:
         raise InputError("name at least one unit and one step")
-    name, module = find_layer(model, layer)
     generator = torch.Generator().manual_seed(seed)
     start = 0.1 * torch.randn((len(units), *input_shape), generator=generator)
-    wanted = torch.as_tensor(list(units), dtype=torch.int64)
     is_image = len(input_shape) == 3
-    seen: list[Tensor] = []
-    hook = module.register_forward_hook(lambda _module, _inputs, output: seen.append(output))
-    try:
-        with answering(model) as place:
-            found, wanted = start.to(place), wanted.to(place)
-            before = _activations(model, found, wanted, seen, name).detach()
-            for step in range(steps):
-                shift = torch.randint(-2, 3, (2,), generator=generator).tolist() if is_image else [0, 0]
-                pull = _pull(model, found, wanted, seen, name, shift)
-                if is_image and smoothness:
-                    pull = pull - smoothness * _roughness(found)
-                found = ((1 - decay) * found + rate * pull).clamp(-limit, limit)
-                if progress is not None:
-                    progress(step + 1, steps)
-            after = _activations(model, found, wanted, seen, name).detach()
-    finally:
-        hook.remove()
-    return Maximized(name, indices(wanted), array(found), array(before), array(after))
+    jitter = min(input_shape[-2:]) // JITTER if is_image else 0
+    with _watching(model, layer) as watched:
+        found = fitted(model, start)
+        wanted = torch.as_tensor(list(units), dtype=torch.int64, device=found.device)
+        before = _activations(watched, found, wanted).detach()
+        if not bool(torch.isfinite(before).all()):
+            raise InputError(f"the values of {_called(layer)} are NaN or Inf: there is nothing to climb")
+        for step in range(steps):
+            shift = torch.randint(-jitter, jitter + 1, (2,), generator=generator).tolist()
+            pull = _pull(watched, found, wanted, shift)
+            if is_image and smoothness:
+                pull = pull - smoothness * _roughness(found)
+            found = ((1 - decay) * found + rate * pull).clamp(-limit, limit)
+            if progress is not None:
+                progress(step + 1, steps)
+        after = _activations(watched, found, wanted).detach()
+    return Maximized(layer, indices(wanted), array(found), array(before), array(after))
 
 
-def _pull(
-    model: nn.Module, current: Tensor, units: Tensor, seen: list[Tensor], layer: str, shift: Sequence[int]
-) -> Tensor:
+def count_units(model: nn.Module, input_shape: Sequence[int], layer: str = "") -> int:
+    """How many units `maximize_activation` finds in a layer, by asking the model once.
+
+    Raises:
+        InputError: as `maximize_activation`.
+    """
+    with _watching(model, layer) as watched, torch.no_grad():
+        return int(watched(fitted(model, torch.zeros(1, *input_shape))).shape[1])
+
+
+@contextmanager
+def _watching(model: nn.Module, layer: str) -> Iterator[Callable[[Tensor], Tensor]]:
+    """The model in evaluation mode, as a function from its inputs to a layer's units: (rows, units)."""
+    seen: list[Any] = []
+
+    def remember(_module: nn.Module, _inputs: Any, output: Any) -> None:
+        output = output[0] if isinstance(output, tuple) and output else output  # recurrent layers hand out states too
+        # A copy, as an activation that works in place may follow.
+        seen.append(output.clone() if isinstance(output, Tensor) else output)
+
+    with answering(model) as answer:
+        _, module = find_layer(model, layer)
+        hook = module.register_forward_hook(remember)
+        last = _units_last(model, module)
+
+        def watched(inputs: Tensor) -> Tensor:
+            seen.clear()
+            answer(inputs)
+            output = seen[-1] if seen else None
+            if not isinstance(output, Tensor) or output.dim() < 1 or len(output) != len(inputs):
+                raise InputError(f"the output of {_called(layer)} is not (rows, units, ...): choose another layer")
+            if output.dim() < 3:
+                return output.reshape(len(inputs), -1)
+            return (output.movedim(-1, 1) if last else output).flatten(2).mean(dim=2)
+
+        try:
+            yield watched
+        finally:
+            hook.remove()
+
+
+def _units_last(model: nn.Module, module: nn.Module) -> bool:
+    """Whether a layer's units are on the last axis of its output, as in sequences, and not after the rows."""
+    if isinstance(module, nn.Linear | nn.LayerNorm | nn.RMSNorm | nn.Embedding | nn.RNNBase | nn.MultiheadAttention):
+        return True
+    channels = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+    return not any(isinstance(other, channels) for other in model.modules())
+
+
+def _called(layer: str) -> str:
+    return f"layer '{layer}'" if layer else "the model"
+
+
+def _pull(watched: Callable[[Tensor], Tensor], current: Tensor, units: Tensor, shift: Sequence[int]) -> Tensor:
     """Where each unit wants its input to go.
 
     What excites it only at a certain pixel is not worth seeing, so images are shifted about.
     """
     leaf = current.clone().requires_grad_(True)
     moved = torch.roll(leaf, list(shift), dims=(-2, -1)) if any(shift) else leaf
-    (pull,) = torch.autograd.grad(_activations(model, moved, units, seen, layer).sum(), leaf)
+    (pull,) = torch.autograd.grad(_activations(watched, moved, units).sum(), leaf)
     return _leveled(pull)
 
 
@@ -113,15 +167,11 @@ def _leveled(gradient: Tensor) -> Tensor:
     return gradient / size.reshape(-1, *[1] * (gradient.dim() - 1))
 
 
-def _activations(model: nn.Module, inputs: Tensor, units: Tensor, seen: list[Tensor], layer: str) -> Tensor:
+def _activations(watched: Callable[[Tensor], Tensor], inputs: Tensor, units: Tensor) -> Tensor:
     """The value of each row's own unit: (rows,)."""
-    seen.clear()
-    model(inputs)
-    output = seen[-1] if seen else None
-    label = f"layer '{layer}'" if layer else "the model"
-    if not isinstance(output, Tensor) or output.dim() < 2 or len(output) != len(inputs):
-        raise InputError(f"the output of {label} is not (rows, units, ...): choose another layer")
-    if not (int(units.min()) >= 0 and int(units.max()) < output.shape[1]):
-        raise InputError(f"{label} has units 0 to {output.shape[1] - 1}, not {int(units.max())}")
-    per_unit = output.flatten(2).mean(dim=2) if output.dim() > 2 else output
-    return per_unit.gather(1, units[:, None])[:, 0]
+    found = watched(inputs)
+    count = found.shape[1]
+    wrong = [unit for unit in units.tolist() if not 0 <= unit < count]
+    if wrong:
+        raise InputError(f"there is no unit {wrong[0]}: there are {count}, 0 to {count - 1}")
+    return found.gather(1, units[:, None])[:, 0]

@@ -20,6 +20,9 @@ COLUMNS = 4
 """Rows of the data that stand side by side, each as a pair of tiles."""
 
 BARS = 15
+NAMED = 4
+"""Outputs named below a ranking of features."""
+
 CLIP = 0.995
 """Quantile of the magnitudes at which a tile's colors end, so that one pixel does not fade all others."""
 
@@ -43,7 +46,7 @@ def draw_attribution(
         class_names: of the outputs.
     """
     if found.inputs.ndim == 2:
-        return _draw_features(found, theme, subtitle, feature_names)
+        return _draw_features(found, theme, subtitle, feature_names, class_names)
     names = [_target(found, row, class_names) for row in range(len(found.inputs))]
     figure, tiles = _tiles(theme, len(names), 2, _picture(found.inputs[0]).shape)
     limits = [_limit(values) for values in found.values]
@@ -68,6 +71,9 @@ def draw_attribution(
         notes.append(f"The shares miss the change of the output by {_gap(found)} at most.")
     if found.layer is not None:
         notes.append(f"Seen from layer {shown(found.layer)}, whose coarser map is stretched over the image.")
+    empty = sum(not limit for limit in limits)
+    if empty:
+        notes.append(f"Nothing {'speaks for' if found.layer else 'changes'} the output of {count_of(empty, 'row')}.")
     title = _title(found, f"what the outputs of {count_of(len(names), 'row')} depend on")
     style.finish(figure, theme, title, subtitle, notes)
     return figure
@@ -91,7 +97,7 @@ def draw_maximized(
         figure, tiles = _tiles(theme, len(names), 1, _picture(found.inputs[0]).shape)
         for row, (tile,) in enumerate(tiles):
             _show_input(tile, found.inputs[row], theme)
-            tile.set_title(names[row], loc="left", fontsize=8, color=theme.text, family=style.FONT)
+            tile.set_title(names[row].replace(" (", "\n("), loc="left", fontsize=8, color=theme.text, family=style.FONT)
     style.finish(figure, theme, title, subtitle, notes)
     return figure
 
@@ -116,9 +122,7 @@ def _gap(found: "Attribution") -> str:
 
 
 def _target(found: "Attribution", row: int, class_names: Sequence[str] | None) -> str:
-    target = int(found.targets[row])
-    name = shown(str(class_names[target]), 14) if class_names and target < len(class_names) else f"output {target}"
-    return f"{name} ({number(float(found.outputs[row]))})"
+    return f"{_output(int(found.targets[row]), class_names)} ({number(float(found.outputs[row]))})"
 
 
 def _unit(found: "Maximized", row: int, class_names: Sequence[str] | None) -> str:
@@ -134,7 +138,8 @@ def _tiles(theme: Theme, count: int, each: int, shape: Sequence[int]) -> "tuple[
     rows = -(-count // beside)
     tall = float(np.clip(shape[0] / shape[1], 0.3, 2.0))
     width = float(np.clip(2.0 * beside * each, 5.0, 10.0))
-    figure = style.new_figure(theme, width, rows * (0.86 * width / beside / each * tall + 0.3) + 1.4)
+    titles = 0.3 if each == 2 else 0.45
+    figure = style.new_figure(theme, width, rows * (0.86 * width / beside / each * tall + titles) + 1.4)
     grid = figure.subplots(rows, beside * each, squeeze=False)
     for axes in grid.ravel():
         axes.set_axis_off()
@@ -171,7 +176,25 @@ def _limit(values: Floats) -> float:
     return float(np.quantile(heat, CLIP)) or float(heat.max())
 
 
-def _draw_features(found: "Attribution", theme: Theme, subtitle: str, names: Sequence[str] | None) -> "Figure":
+def _explained(found: "Attribution", class_names: Sequence[str] | None) -> str:
+    """Which outputs, and for how many rows each: of features one picture holds them all."""
+    targets, counts = np.unique(found.targets, return_counts=True)
+    order = np.argsort(-counts, kind="stable")
+    parts = [f"{_output(int(targets[i]), class_names)} ({count_of(int(counts[i]), 'row')})" for i in order[:NAMED]]
+    return ", ".join([*parts, *([f"{len(targets) - NAMED:,} others"] if len(targets) > NAMED else [])])
+
+
+def _output(target: int, class_names: Sequence[str] | None) -> str:
+    return shown(str(class_names[target]), 14) if class_names and target < len(class_names) else f"output {target}"
+
+
+def _draw_features(
+    found: "Attribution",
+    theme: Theme,
+    subtitle: str,
+    names: Sequence[str] | None,
+    class_names: Sequence[str] | None,
+) -> "Figure":
     strongest = found.strongest(BARS)
     rows = [position for position, _ in strongest]
     figure = style.new_figure(theme, 7.6, max(2.8, 0.24 * len(rows) + 1.7))
@@ -183,7 +206,10 @@ def _draw_features(found: "Attribution", theme: Theme, subtitle: str, names: Seq
     style.plain_numbers(axes, "x")
     magnitudes = np.abs(found.values).mean(axis=0, dtype=np.float64)
     share = float(magnitudes[rows].sum() / magnitudes.sum()) if magnitudes.sum() else 0.0
-    notes = [f"{count_of(len(rows), 'feature')} of {found.inputs.shape[1]:,} hold {percent(share)} of all magnitude."]
+    notes = [f"Explained: {_explained(found, class_names)}."]
+    notes.append(
+        f"{count_of(len(rows), 'feature')} of {found.inputs.shape[1]:,} hold {percent(share)} of all magnitude."
+    )
     if found.gap is not None:
         notes.append(f"The shares miss the change of the output by {_gap(found)} at most.")
     first = _feature(rows[0], names)
