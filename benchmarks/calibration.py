@@ -4,8 +4,10 @@
 
 opens every checkpoint at or below the paths, applies all rules of WS2xx, and writes what each judged and flagged to
 src/weightsmith/rules/calibration.json, with the upper end of the 95 % interval of both shares. A name stands for the
-path in the list of models. Findings for information count as flagged, true ones as well: the output shows each, to be
-reviewed. A checkpoint that cannot be opened is named and left out, and so is a rule that had nothing to judge.
+path in the list of models. A network counts once: of files in one folder that differ in format and whose names begin
+alike (`net.onnx`, `net_16k.safetensors`) the largest is taken. Findings for information count as flagged, true ones as
+well: the output shows each, to be reviewed. A checkpoint that cannot be opened is named and left out, and so is a rule
+that had nothing to judge.
 """
 
 import argparse
@@ -84,6 +86,19 @@ def checkpoints(given: list[str]) -> Iterator[tuple[str, Path]]:
                 yield "/".join(part for part in (name, inside) if part), path
 
 
+def once(found: list[tuple[str, Path]]) -> Iterator[tuple[str, Path, Path | None]]:
+    """Each file with the one that counts for the same network in another format, or None where it counts itself."""
+    for label, path in found:
+        same = [other for _, other in found if path == other or _same_network(path, other)]
+        largest = max(same, key=lambda other: other.stat().st_size)
+        yield label, path, None if largest == path else largest
+
+
+def _same_network(one: Path, other: Path) -> bool:
+    alike = one.stem.startswith(other.stem) or other.stem.startswith(one.stem)
+    return alike and one.parent == other.parent and one.suffix != other.suffix
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("paths", nargs="+", metavar="[NAME=]PATH")
@@ -92,7 +107,10 @@ def main() -> None:
     rules = {code: rule for code, rule in RULES.items() if rule.applies == "weights"}
     counts = {code: dict.fromkeys(("models", "weights", "flagged_models", "flagged_weights"), 0) for code in rules}
     models = []
-    for label, path in checkpoints(arguments.paths):
+    for label, path, counted in once(list(checkpoints(arguments.paths))):
+        if counted is not None:
+            print(f"left out: {label}: the same network as {counted.name}")
+            continue
         try:
             subject = Watched(ws.open(path))
             subject.require_weights()

@@ -28,10 +28,43 @@ def test_links_and_paths_in_the_pages_exist(page):
     assert missing == []
 
 
+def test_the_examples_of_the_analysis_page_run(tmp_path, monkeypatch):
+    pytest.importorskip("captum")
+    import torch
+    from safetensors.torch import save_file
+
+    torch.manual_seed(0)
+    layers = torch.nn.ModuleDict({"hidden": torch.nn.ModuleList([torch.nn.Linear(64, 48)])})
+    model = torch.nn.Sequential(layers["hidden"][0], torch.nn.ReLU(), torch.nn.Linear(48, 10))
+    monkeypatch.chdir(tmp_path)
+    save_file(layers.state_dict(), "model.safetensors")
+    with torch.no_grad():
+        layers["hidden"][0].weight *= 1.01
+    save_file(layers.state_dict(), "tuned.safetensors")
+    named = torch.nn.Module()
+    named.hidden, named.rest = layers["hidden"], model[1:]
+    named.forward = lambda rows: named.rest(named.hidden[0](rows))
+    known = {"model": named, "inputs": torch.randn(4, 64)}
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "analysis.md").read_text(), re.DOTALL)
+    assert len(blocks) > 6
+    for block in blocks:
+        exec(compile(block, "docs/analysis.md", "exec"), known)
+    assert len(known["order"]) == 48
+    assert known["points"].shape == (48, 3)
+    assert known["table"].summaries[0].sketch is not None
+    assert known["liked"].units.tolist() == [0, 7]
+
+
 def test_every_public_name_can_be_imported():
     import weightsmith as ws
 
     assert [name for name in ws.__all__ if getattr(ws, name, None) is None] == []
+
+
+def test_packages_keep_their_names():
+    show = "import weightsmith as ws, weightsmith.scan; print(ws.scan.scan.__name__, ws.diff.__name__, ws.explain)"
+    done = subprocess.run([sys.executable, "-c", show], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("scan diff <module 'weightsmith.explain'")
 
 
 @pytest.mark.parametrize(
@@ -40,6 +73,8 @@ def test_every_public_name_can_be_imported():
         ("import weightsmith.cli.app", ["torch", "numba", "scipy", "sklearn", "matplotlib", "pydantic"]),
         ("import weightsmith.store", ["torch", "numba", "scipy", "sklearn", "matplotlib", "rich"]),
         ("import weightsmith as ws; ws.open; ws.Store; ws.check", ["torch", "matplotlib", "sklearn"]),
+        ("import weightsmith as ws; ws.scan; ws.diff; ws.analysis", ["torch", "matplotlib", "sklearn"]),
+        ("import weightsmith", ["numpy", "torch"]),
     ],
 )
 def test_light_things_do_not_load_heavy_libraries(code, unwanted):

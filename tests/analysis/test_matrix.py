@@ -110,7 +110,7 @@ def test_neurons_are_rows_wherever_a_format_counts_them():
         found = neurons(held(conv, role="conv", output_axis=axis))
         np.testing.assert_array_equal(found, np.moveaxis(conv, axis, 0).reshape(conv.shape[axis], -1))
     assert neurons(held(np.ones(4))).shape == (4, 1)
-    assert neurons(held(np.float32(3).reshape(()))).shape == (1, 1)
+    assert neurons(held(np.array(3, np.float32))).shape == (1, 1)
 
 
 @pytest.mark.parametrize(

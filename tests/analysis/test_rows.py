@@ -8,8 +8,8 @@ import pytest
 
 import weightsmith as ws
 from weightsmith.analysis import rows as module
-from weightsmith.analysis.rows import row_statistics
-from weightsmith.errors import InputError
+from weightsmith.analysis.rows import row_starts, row_statistics
+from weightsmith.errors import InputError, SourceError
 from weightsmith.sources.safetensors import write_safetensors
 from weightsmith.sources.source import Weight
 from weightsmith.weight import WeightInfo
@@ -127,3 +127,37 @@ def test_too_many_rows_are_refused(monkeypatch):
     monkeypatch.setattr(module, "MOST_LINES", 100)
     with pytest.raises(InputError, match="over 100 rows and columns"):
         row_statistics(weight(array((90, 41), "float32")))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    ("shape", "axis"), [((300, 40), 0), ((40, 300), 1), ((3, 5, 4, 30), 3), ((30, 4, 3, 5), 0), ((9,), 0)]
+)
+@pytest.mark.parametrize("length", [1, 7, 32])
+@pytest.mark.parametrize(("window", "far"), [(1, 0), (5000, 0), (1 << 25, 512)])
+def test_the_first_values_of_every_row(tmp_path, monkeypatch, dtype, shape, axis, length, window, far):
+    monkeypatch.setattr(module, "_WINDOW", window)
+    monkeypatch.setattr(module, "_WORTH_SKIPPING", far)
+    values = array(shape, dtype)
+    path = tmp_path / "model.safetensors"
+    write_safetensors(path, {"fc.weight": values})
+    (stored,) = ws.open(path).values()
+    parts = row_starts(replace(stored, info=replace(stored.info, output_axis=axis)), length)
+    expected = np.moveaxis(values, axis, 0).reshape(shape[axis], -1)[:, :length]
+    np.testing.assert_array_equal(np.concatenate(parts), expected.astype(np.float64))
+    assert row_starts(weight(values, axis=axis), length) is None
+
+
+def test_the_first_values_of_a_file_that_shrank_or_was_replaced(tmp_path):
+    path = tmp_path / "model.safetensors"
+    write_safetensors(path, {"fc.weight": array((400, 300), "float32")})
+    (stored,) = ws.open(path).values()
+    other = tmp_path / "other"
+    other.write_bytes(path.read_bytes())
+    other.replace(path)
+    assert row_starts(stored, 8) is None
+    (stored,) = ws.open(path).values()
+    with path.open("r+b") as file:
+        file.truncate(200_000)
+    with pytest.raises(SourceError, match="became shorter"):
+        row_starts(stored, 8)

@@ -6,6 +6,7 @@ import pytest
 import weightsmith as ws
 from weightsmith.errors import InputError
 from weightsmith.rules import RULES, check, explain
+from weightsmith.rules.selection import choose_rules
 
 FOLDER = Path(check.__code__.co_filename).parent
 HEADINGS = ["What it does", "Why it is bad", "Threshold", "What to do", "References"]
@@ -52,3 +53,8 @@ def test_findings_are_plain_json_and_have_a_notebook_form(train, mlp):
 
 def test_ignored_rules_stay_silent(train, mlp):
     assert "WS104" not in [finding.code for finding in ws.check(train(mlp(), lr=1e-7), ignore=["WS104"])]
+
+
+def test_a_selection_that_leaves_no_rule_is_a_mistake_not_a_pass():
+    with pytest.raises(InputError, match="ignoring WS2, exploding-gradients leaves no rule to apply"):
+        choose_rules(["WS2", "WS101"], ["WS2", "exploding-gradients"])

@@ -297,14 +297,15 @@ def test_hints_are_those_of_the_table_or_the_rules_advice_in_words():
 
 def test_explanations_state_settings_and_calibration(rule, monkeypatch):
     rule(RULES["WS202"].look, thresholds={"kurtosis": 300.0})
-    measured = {"models": 7, "flagged_models": 1, "weights": 812, "flagged_weights": 3}
+    measured = {"models": 7, "flagged_models": 1, "weights": 812, "flagged_weights": 3, "weights_upper": 0.0108}
     monkeypatch.setattr(
         explanation, "_calibrations", lambda: {"models": ["MiniLM", "CREPE"], "rules": {"WS202": measured}}
     )
     text = explain("heavy-outliers")
     assert "| `kurtosis` | 300 |" in text
     assert "[tool.weightsmith.check.thresholds]\nheavy-outliers.kurtosis = 300" in text
-    assert "it flags 1 of 7 models and 3 of 812 weights (0.4%): MiniLM, CREPE." in text
+    assert "it flags 1 of 7 models and 3 of 812 weights (0.4%; with 95 % confidence below 1.1%" in text
+    assert "of such weights): MiniLM, CREPE." in text
     assert "Not calibrated" in explain("WS203")
     assert "no threshold to change" in explain("WS201")
 

@@ -41,6 +41,14 @@ def test_a_layer_far_below_its_peers(found, layers):
     assert not found("exploded-norm", layers)
 
 
+@pytest.mark.parametrize(("factor", "rule"), [(10**0.5, "exploded-norm"), (10**-0.5, "vanished-norm")])
+def test_ten_times_the_variance_of_the_peers_is_a_fault_and_five_times_is_none(found, layers, factor, rule):
+    layers["layers.3.up.weight"] *= factor**0.7
+    assert not found(rule, layers)
+    layers["layers.3.up.weight"] *= factor**0.35
+    assert [finding.weight for finding in found(rule, layers)] == ["layers.3.up.weight"]
+
+
 def test_layers_without_repetition_are_compared_by_gain(found, generator):
     tensors = {
         f"{name}.weight": generator.normal(0, n**-0.5, (32, n))
@@ -94,7 +102,7 @@ def test_a_dead_channel_of_a_convolution_in_every_layout(found, generator, order
     turned = np.ascontiguousarray(values.transpose(shape))
     (finding,) = found("dead-inputs", {"conv.weight": turned}, {"conv.weight": {"output_axis": axis}})
     assert finding.evidence == {"dead_inputs": 1, "inputs": 6}
-    assert "inputs 2" in finding.message
+    assert "(input 2)" in finding.message
 
 
 def test_zero_and_equal_rows_are_units_whatever_the_layout(found, generator):

@@ -129,9 +129,10 @@ def test_channels_beyond_all_others_are_named_in_both_directions(found, normal):
     normal[7] *= 60
     (finding,) = found("outlier-channels", {"fc.weight": normal})
     assert (finding.evidence["channels"], finding.evidence["of"]) == (1, 64)
-    assert "rows 7" in finding.message
+    assert "1 of 64 rows reaches" in finding.message
+    assert "(row 7)" in finding.message
     (finding,) = found("outlier-channels", {"fc.weight": np.ascontiguousarray(normal.T)})
-    assert "columns 7" in finding.message
+    assert "(column 7)" in finding.message
     normal[::2] *= 60
     assert not found("outlier-channels", {"fc.weight": normal})  # half of the rows are no outliers
 

@@ -92,8 +92,24 @@ def test_rows_that_repeat_are_found_and_zero_rows_are_not_repeats(save, normal):
 
 def test_live_models_are_checked_too():
     model = nn.Linear(32, 8)
-    torch.nn.init.constant_(model.weight, 0.5)
+    with torch.no_grad():
+        model.weight[5] = model.weight[2]
     assert found(model, "WS204") == ["weight"]
+
+
+def test_a_layer_of_one_value_is_one_fault(save):
+    assert found(save(fc_weight=np.full((64, 96), 0.5, np.float32)), "WS2") == ["fc.weight"]
+    (finding,) = ws.check(save(fc_weight=np.zeros((64, 96), np.float32)), select=["WS2"])
+    assert finding.code == "WS240"
+
+
+def test_equal_rows_of_a_table_are_noted_unless_they_pad_it(save, normal):
+    normal[-3:] = normal[5]
+    assert found(save(embedding_weight=normal), "WS204") == []
+    normal[9] = normal[5]
+    (finding,) = ws.check(save(embedding_weight=normal), select=["WS204"])
+    assert (finding.severity, finding.evidence["repeated_rows"]) == ("info", 1)
+    assert finding.message.startswith("1 of 64 rows repeats another, in 1 group (rows 5, 9 are equal)")
 
 
 def test_filters_count_as_rows(save):

@@ -1,5 +1,7 @@
 """Every neuron and every input of a weight, measured in one streaming pass whatever its size and layout."""
 
+import mmap
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -8,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from weightsmith.errors import InputError
+from weightsmith.errors import InputError, SourceError
 from weightsmith.kernels.parallel import map_blocks
-from weightsmith.sources import BLOCK, LocalFile, Weight, read_range
+from weightsmith.names import printable
+from weightsmith.sources import BLOCK, LocalFile, Place, Weight, read_range
 from weightsmith.weight import WeightInfo
 
 BLOCK_VALUES = 1 << 18
@@ -18,6 +21,12 @@ BLOCK_VALUES = 1 << 18
 
 MOST_LINES = 1 << 24
 """Most neurons and inputs together that statistics are kept of: about 64 bytes each."""
+
+_WINDOW = 1 << 25
+"""Bytes of a file that are mapped at a time."""
+
+_WORTH_SKIPPING = 512
+"""Bytes between the first values of two rows from which on they are looked up one by one."""
 
 _WAVE = 32
 """Blocks measured before their totals are added up, so that few of them wait in memory."""
@@ -179,6 +188,60 @@ def row_statistics(weight: Weight, threads: int | None = None) -> RowStatistics:
         Neurons(layout.inputs, rows[0], rows[1], rows[2], counts[0], counts[1], total.hashes),
         Inputs(layout.neurons, columns[0], columns[1], total.column_zeros),
     )
+
+
+def row_starts(weight: Weight, length: int) -> list[Array] | None:
+    """The first values of every neuron: far less to look at than all of them, and enough to tell most apart.
+
+    Args:
+        weight: of any real type, shape and layout.
+        length: how many values of each; neurons that have fewer give all they have.
+
+    Returns:
+        Consecutive neurons as float32 or float64[n, length or fewer]; None where the weight does not lie plain in a
+        local file, so that this would save nothing.
+    """
+    place = weight.place
+    if place is None or not isinstance(place.file, LocalFile) or not weight.size:
+        return None
+    if LocalFile(place.file.path).identity() != place.file.identity():  # something else lies there by now
+        return None
+    layout = Layout.of(weight.info)
+    if layout.outer > 1:
+        slabs = read_range(place, 0, min(-(-length // layout.inner), layout.outer) * layout.slab)
+        lines = np.moveaxis(slabs.reshape(-1, layout.neurons, layout.inner), 1, 0)
+        return [_floats(lines.reshape(layout.neurons, -1)[:, :length])]
+
+    if place.dtype.itemsize * (layout.inner - length) < _WORTH_SKIPPING:
+        step = max(BLOCK // layout.inner, 1) * layout.inner
+        blocks = (read_range(place, start, min(start + step, weight.size)) for start in range(0, weight.size, step))
+        return [_floats(block.reshape(-1, layout.inner)[:, :length]) for block in blocks]
+    return _mapped_starts(place, place.file, layout, length)
+
+
+def _mapped_starts(place: Place, file: LocalFile, layout: Layout, length: int) -> list[Array] | None:
+    """The first values of rows that lie far apart: mapped, as copying what lies between takes four times as long.
+
+    A few rows at a time, as pages count as this process's own memory while they are mapped.
+    """
+    width = layout.inner * place.dtype.itemsize
+    step = max(_WINDOW // width, 1)
+    found = []
+    with file.path.open("rb") as handle:
+        for first in range(0, layout.neurons, step):
+            count = min(step, layout.neurons - first)
+            begin = place.offset + first * width
+            skipped = begin % mmap.ALLOCATIONGRANULARITY
+            if os.fstat(handle.fileno()).st_size < begin + count * width:
+                raise SourceError(f"{printable(file.label)}: the file became shorter while it was open: open it again")
+            with mmap.mmap(
+                handle.fileno(), skipped + count * width, access=mmap.ACCESS_READ, offset=begin - skipped
+            ) as window:
+                lines = np.frombuffer(window, np.uint8, offset=skipped).reshape(count, width)
+                starts = lines[:, : length * place.dtype.itemsize].copy().view(place.dtype)
+                del lines  # nothing may look into the window when it closes
+            found.append(_floats(starts))
+    return found
 
 
 def _parts(weight: Weight, layout: Layout, threads: int | None) -> Iterator[_Totals]:

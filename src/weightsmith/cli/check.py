@@ -49,7 +49,7 @@ def check(
     ignore: Annotated[list[str] | None, typer.Option("--ignore", help="All rules but these.")] = None,
     fail_on: Annotated[
         Level | None,
-        typer.Option("--fail-on", help="Least severity for exit code 1. [default: warning]", show_default=False),
+        typer.Option("--fail-on", help="Least severity for exit code 1.", show_default="warning"),
     ] = None,
     form: Annotated[Format, typer.Option("--format", help="What to print.")] = Format.TEXT,
     output: Annotated[
@@ -71,8 +71,8 @@ def check(
         typer.Option(
             "--config",
             metavar="FILE",
-            help="Settings. [default: the nearest weightsmith.toml or pyproject.toml]",
-            show_default=False,
+            help="Settings.",
+            show_default="the nearest weightsmith.toml or pyproject.toml",
         ),
     ] = None,
     no_config: Annotated[bool, typer.Option("--no-config", help="Read no settings.")] = False,

@@ -18,7 +18,17 @@ if TYPE_CHECKING:
     from weightsmith.sources import Source
 
 _STEP = re.compile(r"(?P<run>.+)@(?P<step>\d+)")
-_ORDER = ("incomparable", "reordered", "transposed", "changed", "pruned", "converted", "identical")
+_ORDER = (
+    "incomparable",
+    "reordered",
+    "transposed",
+    "changed",
+    "quantized",
+    "pruned",
+    "reshaped",
+    "converted",
+    "identical",
+)
 
 
 def diff(
@@ -112,14 +122,18 @@ def _cells(change: "Change") -> tuple[str, ...]:
     what: str = change.relation
     if change.retyped:
         what += f" {change.before.dtype} -> {change.after.dtype}"
+    if change.through is not None:
+        what += f" through {change.through}"
     compared = change.relation in ("changed", "pruned", "converted") or change.relative > 0
     rows = ", ".join(f"{row.row} ({row.relative:.1%})" for row in change.top_rows[:3])
     return (
         name,
         what,
         _relative(change.relative) if compared else "",
-        f"{change.cosine:.5f}" if compared and change.cosine == change.cosine else "",
-        f"{change.sign_flips:.2%}" if compared else "",
+        f"{change.cosine:.5f}"
+        if (compared or change.relation == "quantized") and change.cosine == change.cosine
+        else "",
+        f"{change.sign_flips:.2%}" if compared and change.sign_flips == change.sign_flips else "",
         _rank(change),
         change.reason or rows,
     )

@@ -1,16 +1,18 @@
 """How active units were at the end of a run; what the rules on dead and saturated units share."""
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from weightsmith.rules.rule import NotCheckedError
-from weightsmith.store import Run
+
+if TYPE_CHECKING:
+    from weightsmith.store import Run
 
 
 def final_shares(
-    run: Run, series: Literal["dead_units", "saturated_units"], limit: float
+    run: "Run", series: Literal["dead_units", "saturated_units"], limit: float
 ) -> Iterator[tuple[str, float, int]]:
     """Yield (weight, final share, step since which it was over) for the layers whose share ends above `limit`.
 

@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weightsmith.rules.finding import Finding
-from weightsmith.rules.matrices import listed
+from weightsmith.rules.matrices import are, listed
 from weightsmith.rules.rule import Rule, Subject
 from weightsmith.rules.statistics import Moments, batch_norms
 
@@ -55,17 +55,16 @@ def _variances(rule: Rule, subject: Subject, moments: Moments, variance: NDArray
     name, count = moments.variance.name, variance.size
     if broken.size:
         yield rule.finding(
-            f"{broken.size} of {count} running variances are negative or not finite (channels {listed(broken)}, the "
-            f"first is {variance[broken[0]]:.3g}).",
+            f"{broken.size} of {count} running variances {are(broken.size)} negative or not finite "
+            f"({listed('channel', broken)}, the first is {variance[broken[0]]:.3g}).",
             ADVICE,
             {"broken": int(broken.size), "channels": count},
             weight=name,
         )
     if zero.size:
         yield rule.finding(
-            f"{zero.size} of {count} running variances are exactly zero (channels {listed(zero)}): these channels "
-            "never "
-            "varied.",
+            f"{zero.size} of {count} running variances {are(zero.size)} exactly zero "
+            f"({listed('channel', zero)}), as if what feeds them never varied.",
             "Remove these channels, or find out why what feeds them is dead.",
             {"zero": int(zero.size), "channels": count},
             weight=name,
@@ -91,8 +90,8 @@ def _means(rule: Rule, subject: Subject, moments: Moments, variance: NDArray[np.
     far = np.flatnonzero(distance > limit)
     if far.size:
         yield rule.finding(
-            f"{far.size} of {mean.size} running means lie over {limit:g} standard deviations from zero (channels "
-            f"{listed(far)}); the furthest is {distance.max():.3g}.",
+            f"{far.size} of {mean.size} running means lie over {limit:g} standard deviations from zero ("
+            f"{listed('channel', far)}); the furthest is {distance.max():.3g}.",
             ADVICE,
             {"far": int(far.size), "channels": mean.size, "furthest": float(distance.max()), "threshold": limit},
             weight=moments.mean.name,

@@ -16,14 +16,14 @@ from weightsmith.rules.subject import Progress, Subject
 from weightsmith.rules.suppression import suppress
 from weightsmith.sources import Source
 from weightsmith.sources import open as open_source
-from weightsmith.store import Run
 
 if TYPE_CHECKING:
     from torch import nn
 
     from weightsmith.scan import Cache
+    from weightsmith.store import Run
 
-Checkable = Union[Run, Source, str, "os.PathLike[str]", "nn.Module"]
+Checkable = Union["Run", Source, str, "os.PathLike[str]", "nn.Module"]
 
 
 def check(
@@ -92,10 +92,16 @@ def check(
     )
 
 
-def _opened(subject: Checkable) -> tuple[Run | None, Source | None]:
+def _opened(subject: Checkable) -> "tuple[Run | None, Source | None]":
+    if isinstance(subject, Source):
+        return None, subject
+    if isinstance(subject, (str, os.PathLike)):
+        return None, open_source(subject)
+    from weightsmith.store import Run  # its database library takes longer to load than a small file to check
+
     if isinstance(subject, Run):
         return subject, subject.source() if subject.snapshots() else None
-    return None, subject if isinstance(subject, Source) else open_source(subject)
+    return None, open_source(subject)
 
 
 def _look(rules: Sequence[Rule], target: Subject) -> tuple[list[Finding], list[Skipped]]:

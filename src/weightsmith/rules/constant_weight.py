@@ -22,7 +22,7 @@ Goodfellow, Bengio and Courville (2016), "Deep Learning", section 8.4, on breaki
 from collections.abc import Iterator
 
 from weightsmith.rules.finding import Finding
-from weightsmith.rules.matrices import float_weights
+from weightsmith.rules.matrices import float_weights, is_constant
 from weightsmith.rules.rule import Rule, Subject
 
 LEAST_SIZE = 4
@@ -33,7 +33,7 @@ def look(rule: Rule, subject: Subject) -> Iterator[Finding]:
     for weight in float_weights(rule, subject, least_size=LEAST_SIZE):
         sketch = subject.sketch(weight)
         rows = weight.shape[weight.info.output_axis]
-        if rows > 1 and not sketch.non_finite and sketch.minimum == sketch.maximum != 0:
+        if rows > 1 and is_constant(sketch) and sketch.minimum != 0:
             yield rule.finding(
                 f"All {weight.size} values equal {sketch.minimum:.6g}, so its {rows} units are one and the same.",
                 "Draw the layer at random, or keep a fixed average out of the parameters.",

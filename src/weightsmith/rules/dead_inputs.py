@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from weightsmith.analysis.rows import RowStatistics
 from weightsmith.rules.finding import Finding
-from weightsmith.rules.matrices import float_weights, listed, rows_of
+from weightsmith.rules.matrices import are, float_weights, listed, rows_of
 from weightsmith.rules.rule import Rule, Subject
 from weightsmith.sources import Weight
 
@@ -46,7 +46,8 @@ def look(rule: Rule, subject: Subject) -> Iterator[Finding]:
         found = np.flatnonzero(dead)
         if found.size:
             yield rule.finding(
-                f"{found.size} of {dead.size} inputs are multiplied by zero in every row (inputs {listed(found)}).",
+                f"{found.size} of {dead.size} inputs {are(found.size)} multiplied by zero in every row "
+                f"({listed('input', found)}).",
                 "Remove these inputs and the units that feed them, or find out why the feature is always zero.",
                 {"dead_inputs": int(found.size), "inputs": int(dead.size)},
                 weight=weight.name,

@@ -27,7 +27,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from weightsmith.rules.finding import Finding
-from weightsmith.rules.matrices import float_weights, listed
+from weightsmith.rules.matrices import are, float_weights, listed
 from weightsmith.rules.rule import Rule, Subject
 from weightsmith.rules.statistics import MOST_CHANNELS
 
@@ -50,8 +50,8 @@ def look(rule: Rule, subject: Subject) -> Iterator[Finding]:
         dead = np.flatnonzero(sizes < ratio * median)
         if dead.size:
             yield rule.finding(
-                f"{dead.size} of {sizes.size} scales are below {ratio:g} of the median magnitude of {median:.3g} "
-                f"(channels {listed(dead)}).",
+                f"{dead.size} of {sizes.size} scales {are(dead.size)} below {ratio:g} of the median magnitude of "
+                f"{median:.3g} ({listed('channel', dead)}).",
                 "Remove these channels for a smaller model of the same outputs, or exempt scales from weight decay.",
                 {"dead": int(dead.size), "channels": sizes.size, "median": median, "threshold": ratio},
                 weight=weight.name,

@@ -25,7 +25,7 @@ Self-Regularization in Deep Neural Networks".
 from collections.abc import Iterator
 
 from weightsmith.rules.finding import Finding
-from weightsmith.rules.matrices import float_weights
+from weightsmith.rules.matrices import float_weights, is_constant
 from weightsmith.rules.rule import Rule, Subject
 from weightsmith.rules.sample import sample
 
@@ -38,7 +38,7 @@ def look(rule: Rule, subject: Subject) -> Iterator[Finding]:
     ratio = subject.threshold(rule, "ratio")
     for weight in float_weights(rule, subject, roles=("linear", "conv", "recurrent"), least_size=LEAST * LEAST):
         rows = weight.shape[weight.info.output_axis]
-        if rows < LEAST or weight.size // rows < LEAST:
+        if rows < LEAST or weight.size // rows < LEAST or is_constant(subject.sketch(weight)):
             continue
         seen = sample(rule, subject, weight)
         if seen is None or seen.rows < LEAST // 2:

@@ -2,7 +2,9 @@
 
 ## What it does
 Finds groups of rows of a weight matrix (units, or filters of a convolution) that are equal to the last bit and not all
-zero. Binary weights with few inputs may repeat by chance, so matrices with fewer than 16 inputs are left out.
+zero. Binary weights with few inputs may repeat by chance, so matrices with fewer than 16 inputs are left out. In a
+table of embeddings equal rows are for information (tokens added at one start and never met), and those at its end,
+which pad it, are another rule's, as are layers of one value alone.
 
 ## Why it is bad
 Equal rows with equal biases are one unit computed several times; if the weights they feed are equal too they get the
@@ -25,30 +27,53 @@ from numpy.typing import NDArray
 
 from weightsmith.analysis.rows import Neurons
 from weightsmith.rules.finding import Finding
-from weightsmith.rules.matrices import float_weights, listed, rows_of
+from weightsmith.rules.matrices import float_weights, is_constant, listed, rows_of
 from weightsmith.rules.rule import Rule, Subject
+from weightsmith.rules.starts import starts
 
 LEAST_INPUTS = 16
+UNITS = "Initialize at random rather than with a constant, or merge the equal units."
+TOKENS = "See whether these tokens ever occur: such rows mostly were set to one start and never trained."
 
 
 def look(rule: Rule, subject: Subject) -> Iterator[Finding]:
     """Yield a finding for each matrix that holds equal rows."""
     for weight in float_weights(rule, subject, least_size=2 * LEAST_INPUTS):
-        if weight.size // weight.shape[weight.info.output_axis] < LEAST_INPUTS:
+        few_inputs = weight.size // weight.shape[weight.info.output_axis] < LEAST_INPUTS
+        if few_inputs or is_constant(subject.sketch(weight)):
+            continue
+        seen = starts(subject, weight)
+        if seen is not None and seen.differ:
             continue
         statistics = rows_of(rule, subject, weight)
         if statistics is None:
             continue
         groups = equal_rows(statistics.neurons)
+        table = weight.role == "embedding"
+        if table:
+            groups = _without_padding(groups, len(statistics.neurons.squares))
         if groups:
-            spare = sum(len(group) - 1 for group in groups)
-            rows = len(statistics.neurons.squares)
+            spare, rows = sum(len(group) - 1 for group in groups), len(statistics.neurons.squares)
+            count = f"{len(groups)} group{'s' * (len(groups) != 1)}"
             yield rule.finding(
-                f"{spare} of {rows} rows repeat another, in {len(groups)} groups (rows {listed(groups[0])} are equal).",
-                "Initialize at random rather than with a constant, or merge the equal units.",
+                f"{spare} of {rows} rows {'repeats' if spare == 1 else 'repeat'} another, in {count} "
+                f"({listed('row', groups[0])} are equal).",
+                TOKENS if table else UNITS,
                 {"repeated_rows": spare, "groups": len(groups), "rows": rows},
                 weight=weight.name,
+                severity="info" if table else "warning",
             )
+
+
+def _without_padding(groups: list[NDArray[np.int64]], rows: int) -> list[NDArray[np.int64]]:
+    """The groups of a table without the equal rows at its end, which pad it and are another rule's."""
+    end = np.arange(rows - 1, -1, -1)
+    left = []
+    for group in groups:
+        from_end = group[::-1]
+        padding = int(np.argmin(np.append(from_end == end[: len(group)], False)))
+        left.append(group[: len(group) - padding])
+    return [group for group in left if len(group) > 1]
 
 
 def equal_rows(neurons: Neurons) -> list[NDArray[np.int64]]:

@@ -54,7 +54,8 @@ def calibration_text(code: str) -> str:
     names = ", ".join(_calibrations().get("models", ()))
     return (
         f"On healthy models it flags {found['flagged_models']} of {found['models']} models and "
-        f"{found['flagged_weights']} of {found['weights']} weights ({share:.1%})" + (f": {names}." if names else ".")
+        f"{found['flagged_weights']} of {found['weights']} weights ({share:.1%}; with 95 % confidence below "
+        f"{found['weights_upper']:.1%} of such weights)" + (f": {names}." if names else ".")
     )
 
 

@@ -12,9 +12,10 @@ The layer blows its inputs up: activations overflow in 16 bits, or the next norm
 what a diverged training, a wrong merge or a missed scale leaves behind.
 
 ## Threshold
-5 times the median of repeated layers (30 times for the gain of others), and 6 robust standard deviations. In the
+3 times the median of repeated layers (30 times for the gain of others), and 5 robust standard deviations. In the
 healthy models that this was calibrated on repeated layers reach 1.2 times their median and gains 4.2 times. weightlens
-warns at 10 times the median variance (3.2 times the root mean square) over layers of all shapes.
+warns at 10 times the median variance (3.2 times the root mean square): the same for repeated layers, while over layers
+of all shapes it names sound ones, such as the narrow last convolution of a voice detector.
 
 ## What to do
 Go back to a checkpoint from before; clip gradients or lower the learning rate; after a conversion or merge, look for a
@@ -31,7 +32,7 @@ from weightsmith.rules.finding import Finding
 from weightsmith.rules.peers import compared
 from weightsmith.rules.rule import Rule, Subject
 
-THRESHOLDS = {"ratio": 5.0, "gain_ratio": 30.0, "score": 6.0}
+THRESHOLDS = {"ratio": 3.0, "gain_ratio": 30.0, "score": 5.0}
 
 
 def look(rule: Rule, subject: Subject) -> Iterator[Finding]:

@@ -48,7 +48,7 @@ def look(rule: Rule, subject: Subject) -> Iterator[Finding]:
             yield rule.finding(
                 f"In float16 {lost:.1%} of its nonzero values would become zero and {coarse:.1%} would keep fewer than "
                 f"11 bits; their root mean square is {sketch.rms:.2g}.",
-                "Convert to bfloat16 instead, or scale the layer up and what follows it down.",
+                "Use bfloat16 in place of float16, or scale the layer up and what follows it down.",
                 {"lost": lost, "lost_threshold": most_lost, "coarse": coarse, "coarse_threshold": most_coarse},
                 weight=weight.name,
             )

@@ -1,12 +1,15 @@
 """The training loss in windows, as the rules on its course read it."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from weightsmith.rules.rule import NotCheckedError
-from weightsmith.store import Run
+
+if TYPE_CHECKING:
+    from weightsmith.store import Run
 
 WINDOWS = 20
 LEAST_STEPS = 40
@@ -28,7 +31,7 @@ class LossWindows:
     means: NDArray[np.float64]
 
 
-def loss_windows(run: Run) -> LossWindows:
+def loss_windows(run: "Run") -> LossWindows:
     """Cut the recorded step losses into twenty stretches.
 
     Raises:

@@ -58,6 +58,11 @@ def rows_of(rule: Rule, subject: Subject, weight: Weight) -> RowStatistics | Non
         return None
 
 
+def is_constant(sketch: Sketch) -> bool:
+    """Whether all values are one and the same number, of which other rules need say no more."""
+    return not sketch.non_finite and sketch.minimum == sketch.maximum
+
+
 def largest(sketch: Sketch) -> float:
     """Largest finite magnitude; 0 where nothing is finite."""
     return max(abs(sketch.minimum), abs(sketch.maximum)) if sketch.finite else 0.0
@@ -83,6 +88,12 @@ def template(name: str) -> str:
     return re.sub(r"(?<![a-zA-Z])\d+|\d+(?=[._]|$)", "#", name)
 
 
-def listed(indices: "np.ndarray[tuple[int], np.dtype[np.int64]]", most: int = 5) -> str:
-    """The first few of some row numbers, for a message: `3, 17, 40, ...`."""
-    return ", ".join(str(int(index)) for index in indices[:most]) + (", ..." if len(indices) > most else "")
+def listed(noun: str, indices: "np.ndarray[tuple[int], np.dtype[np.int64]]", most: int = 5) -> str:
+    """What some numbers count and the first few of them, for a message: `row 3`, `rows 3, 17, 40, ...`."""
+    numbers = ", ".join(str(int(index)) for index in indices[:most]) + (", ..." if len(indices) > most else "")
+    return f"{noun}{'s' * (len(indices) != 1)} {numbers}"
+
+
+def are(count: int) -> str:
+    """The verb that agrees with a number of things."""
+    return "is" if count == 1 else "are"

@@ -27,8 +27,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weightsmith.rules.finding import Finding
-from weightsmith.rules.matrices import float_weights, listed, rows_of
+from weightsmith.rules.matrices import float_weights, largest, listed, rows_of
 from weightsmith.rules.rule import Rule, Subject
+from weightsmith.sketch import Sketch
 
 THRESHOLDS = {"ratio": 20.0, "share": 0.01}
 LEAST_CHANNELS = 32
@@ -38,16 +39,18 @@ def look(rule: Rule, subject: Subject) -> Iterator[Finding]:
     """Yield a finding for each matrix with channels far beyond the others, rows before columns."""
     ratio, share = subject.threshold(rule, "ratio"), subject.threshold(rule, "share")
     for weight in float_weights(rule, subject, roles=("linear", "conv"), least_size=LEAST_CHANNELS):
+        if _evenly_large(subject.sketch(weight), ratio, weight.size):
+            continue
         statistics = rows_of(rule, subject, weight)
         if statistics is None or min(statistics.neurons.length, statistics.inputs.length) < LEAST_CHANNELS:
             continue
-        for kind, tops in (("rows", statistics.neurons.largest), ("columns", statistics.inputs.largest)):
+        for kind, tops in (("row", statistics.neurons.largest), ("column", statistics.inputs.largest)):
             found, median = _beyond(tops, ratio, share)
             if found.size:
                 yield rule.finding(
-                    f"{found.size} of {tops.size} {kind} reach {tops.max() / median:.0f} times the median "
-                    f"{kind[:-1]}'s "
-                    f"largest magnitude of {median:.3g} ({kind} {listed(found)}).",
+                    f"{found.size} of {tops.size} {kind}s {'reaches' if found.size == 1 else 'reach'} "
+                    f"{tops.max() / median:.0f} times the median {kind}'s largest magnitude of {median:.3g} "
+                    f"({listed(kind, found)}).",
                     "Quantize by channel, or keep these channels in 16 bits.",
                     {
                         "channels": int(found.size),
@@ -66,3 +69,11 @@ def _beyond(tops: NDArray[np.float64], ratio: float, share: float) -> tuple[NDAr
     median = float(np.median(alive)) if alive.size >= LEAST_CHANNELS else 0.0
     found = np.flatnonzero(tops >= ratio * median) if median > 0 else np.zeros(0, np.int64)
     return (found if found.size <= max(share * tops.size, 1) else found[:0]), median
+
+
+def _evenly_large(sketch: Sketch, ratio: float, size: int) -> bool:
+    """Whether most values exceed the largest magnitude over `ratio`: then most rows and most columns hold such a value.
+
+    Their median is above it too, and nothing can reach `ratio` times that. The margin is for the width of a bin.
+    """
+    return ratio > 1 and sketch.tail(1.02 * largest(sketch) / ratio) * sketch.finite > size / 2

@@ -40,11 +40,14 @@ def choose_rules(select: Sequence[str], ignore: Sequence[str]) -> list[Rule]:
     """The rules to apply, in the order of their codes: those selected, or all of them, less those ignored.
 
     Raises:
-        InputError: something given refers to no rule.
+        InputError: something given refers to no rule, or no rule is left.
     """
     wanted = {rule.code for given in select for rule in find_rules(given)} or set(RULES)
     unwanted = {rule.code for given in ignore for rule in find_rules(given)}
-    return [rule for code, rule in RULES.items() if code in wanted and code not in unwanted]
+    chosen = [rule for code, rule in RULES.items() if code in wanted and code not in unwanted]
+    if not chosen:
+        raise InputError(f"ignoring {printable(', '.join(ignore))} leaves no rule to apply: select more or ignore less")
+    return chosen
 
 
 def _unknown(given: str) -> InputError:

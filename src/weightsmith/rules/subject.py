@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from weightsmith.errors import InputError, SourceError
 from weightsmith.sketch import Sketch
 from weightsmith.sources import Source, Weight
-from weightsmith.store import Run
 from weightsmith.weight import MATRIX_ROLES, Role
 
 if TYPE_CHECKING:
     from weightsmith.analysis.rows import RowStatistics
     from weightsmith.rules.rule import Rule
     from weightsmith.scan import Cache
+    from weightsmith.store import Run
 
 Progress = Callable[[int, int, str], None]
 """Told as work goes on: bytes done, bytes in all, and the weight or rule at hand."""
@@ -52,7 +52,7 @@ class Subject:
     def __init__(
         self,
         weights: Source | None,
-        run: Run | None = None,
+        run: "Run | None" = None,
         *,
         thresholds: Mapping[str, Mapping[str, float]] | None = None,
         progress: Progress | None = None,
@@ -90,7 +90,7 @@ class Subject:
         """Why, for each weight whose values cannot be read."""
         return self._scanned[1]
 
-    def require_run(self) -> Run:
+    def require_run(self) -> "Run":
         """The run, for rules about how weights move."""
         if self.run is None:
             raise NotCheckedError("needs a recorded run, not weights alone")

@@ -25,7 +25,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from weightsmith.rules.finding import Finding
-from weightsmith.rules.matrices import float_weights, listed, rows_of
+from weightsmith.rules.matrices import are, float_weights, listed, rows_of
 from weightsmith.rules.rule import Rule, Subject
 
 THRESHOLDS = {"ratio": 0.1}
@@ -45,8 +45,9 @@ def look(rule: Rule, subject: Subject) -> Iterator[Finding]:
         zero = int(np.count_nonzero(rms == 0))
         if faint.size > min(zero, 1):
             yield rule.finding(
-                f"{faint.size} of {rms.size} rows have less than {ratio:g} of the median row's root mean square of "
-                f"{median:.3g} (rows {listed(faint)}); {zero} of them are zero.",
+                f"{faint.size} of {rms.size} rows {'has' if faint.size == 1 else 'have'} less than {ratio:g} of the "
+                f"median row's root mean square of {median:.3g} "
+                f"({listed('row', faint)}); {zero or 'none'} of them {are(zero)} zero.",
                 "Remove these tokens or set their rows to the mean row; see that tokenizer and model belong together.",
                 {
                     "faint_rows": int(faint.size),

@@ -25,12 +25,15 @@ He et al. (2015), "Delving Deep into Rectifiers", equations 10 and 14; Glorot an
 
 from collections.abc import Iterator, Sequence
 from math import prod
+from typing import TYPE_CHECKING
 
 from weightsmith.rules.finding import Finding
 from weightsmith.rules.rule import NotCheckedError, Rule, Subject
 from weightsmith.sketch import Sketch
-from weightsmith.store import Run
 from weightsmith.weight import WeightInfo
+
+if TYPE_CHECKING:
+    from weightsmith.store import Run
 
 LIMIT = 30.0
 ADVICE = "Use init: auto, He for rectifiers, or Xavier for tanh and sigmoid."
@@ -89,7 +92,7 @@ def _normed(weights: Sequence[WeightInfo], position: int) -> bool:
     return bool(following) and following[0].role == "norm"
 
 
-def _over_depth(rule: Rule, run: Run, factors: dict[str, float]) -> Iterator[Finding]:
+def _over_depth(rule: Rule, run: "Run", factors: dict[str, float]) -> Iterator[Finding]:
     last = [weight.name for weight in run.weights if weight.role in ("linear", "conv")][-1]
     hidden = {name: factor for name, factor in factors.items() if name != last}
     total = prod(hidden.values())

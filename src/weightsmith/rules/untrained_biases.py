@@ -39,7 +39,7 @@ def look(rule: Rule, subject: Subject) -> Iterator[Finding]:
         yield rule.finding(
             f"All {bias.size} values are exactly zero, while {len(biases) - len(zero)} of {len(biases)} biases are "
             "not.",
-            "Leave the bias out where a norm follows; else see whether the layer was trained at all.",
+            "See whether the layer was trained at all; where a norm follows it, it needs no bias.",
             {"values": bias.size, "biases": len(biases), "zero_biases": len(zero)},
             weight=bias.name,
         )

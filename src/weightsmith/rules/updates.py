@@ -1,16 +1,20 @@
 """How much of itself a weight changes at a typical step; what the two rules on update ratios share."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from weightsmith.rules.rule import NotCheckedError
-from weightsmith.store import Run
 from weightsmith.weight import MATRIX_ROLES
+
+if TYPE_CHECKING:
+    from weightsmith.store import Run
 
 LEAST_MEASUREMENTS = 5
 SETTLING_SHARE = 0.1
 
 
-def typical_ratios(run: Run) -> dict[str, float]:
+def typical_ratios(run: "Run") -> dict[str, float]:
     """The median update ratio of each weight matrix after the first tenth of the recorded steps.
 
     Raises:

@@ -11,7 +11,7 @@ The layer passes on nearly nothing, so all below it reaches the output by a resi
 decay does that to a layer that gets no gradient; so does a conversion that forgets a scale.
 
 ## Threshold
-A fifth of the median of repeated layers (a thirtieth for the gain of others), and 6 robust standard deviations below
+A third of the median of repeated layers (a thirtieth for the gain of others), and 5 robust standard deviations below
 it. In the healthy models that this was calibrated on repeated layers come down to 0.69 of their median and gains to a
 twentieth. model-clinic warns at a root mean square of 1e-6.
 
@@ -30,7 +30,7 @@ from weightsmith.rules.finding import Finding
 from weightsmith.rules.peers import compared
 from weightsmith.rules.rule import Rule, Subject
 
-THRESHOLDS = {"ratio": 5.0, "gain_ratio": 30.0, "score": 6.0}
+THRESHOLDS = {"ratio": 3.0, "gain_ratio": 30.0, "score": 5.0}
 
 
 def look(rule: Rule, subject: Subject) -> Iterator[Finding]:

@@ -26,8 +26,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from weightsmith.rules.finding import Finding
-from weightsmith.rules.matrices import float_weights, listed, rows_of
+from weightsmith.rules.matrices import are, float_weights, listed, rows_of
 from weightsmith.rules.rule import Rule, Subject
+from weightsmith.rules.starts import starts
+from weightsmith.sources import Weight
 
 THRESHOLDS = {"ratio": 1e-3}
 LEAST_ROWS = 16
@@ -37,8 +39,10 @@ def look(rule: Rule, subject: Subject) -> Iterator[Finding]:
     """Yield a finding for each matrix with rows that are almost zero."""
     limit = subject.threshold(rule, "ratio")
     for weight in float_weights(rule, subject, roles=("linear", "conv", "recurrent"), least_size=LEAST_ROWS):
+        if weight.shape[weight.info.output_axis] < LEAST_ROWS or _none_can_be_faint(subject, weight, limit):
+            continue
         statistics = rows_of(rule, subject, weight)
-        if statistics is None or len(statistics.neurons.squares) < LEAST_ROWS:
+        if statistics is None:
             continue
         rms = statistics.neurons.rms
         alive = statistics.neurons.squares > 0
@@ -46,9 +50,24 @@ def look(rule: Rule, subject: Subject) -> Iterator[Finding]:
         faint = np.flatnonzero(alive & (rms < limit * median))
         if faint.size:
             yield rule.finding(
-                f"{faint.size} of {rms.size} rows are almost zero (rows {listed(faint)}): the root mean square of the "
-                f"largest of them is {rms[faint].max():.2g}, against {median:.2g} of the median row.",
+                f"{faint.size} of {rms.size} rows {are(faint.size)} almost zero ({listed('row', faint)}): the root "
+                f"mean square of the largest of them is {rms[faint].max():.2g}, against {median:.2g} of the median "
+                "row.",
                 "Remove these units and what reads them, or draw their weights again.",
                 {"faint_rows": int(faint.size), "rows": int(rms.size), "median_rms": median, "threshold": limit},
                 weight=weight.name,
             )
+
+
+def _none_can_be_faint(subject: Subject, weight: Weight, limit: float) -> bool:
+    """Whether the first values of every row alone are too large for a faint one.
+
+    Of n rows that are not zero at least half have the median's root mean square or more, so its square is at most twice
+    the sum of all squares over n.
+    """
+    seen, sketch = starts(subject, weight), subject.sketch(weight)
+    rows = weight.shape[weight.info.output_axis]
+    alive = rows - sketch.zeros // max(weight.size // rows, 1)
+    if seen is None or not np.isfinite(sketch.sum_of_squares):
+        return False
+    return seen.least > limit**2 * 2 * sketch.sum_of_squares / max(alive, 1)

@@ -1,11 +1,15 @@
 """What the curves of a run say at its end; what the rules on over- and underfitting share."""
 
+from typing import TYPE_CHECKING
+
 from weightsmith.analysis.monitor import Curve, Diagnosis, diagnose
 from weightsmith.rules.rule import NotCheckedError
-from weightsmith.store import Run
+
+if TYPE_CHECKING:
+    from weightsmith.store import Run
 
 
-def final_verdict(run: Run) -> Diagnosis:
+def final_verdict(run: "Run") -> Diagnosis:
     """The monitor's last word on a run: as recorded, or worked out from its epoch losses.
 
     Without a recorded verdict the loss of the first epoch stands in for that of a constant prediction.

@@ -2,7 +2,7 @@
 
 ## What it does
 Counts the rows of each weight matrix (units, or filters of a convolution) that hold nothing but zeros. A table of
-embeddings may have one, for padding.
+embeddings may have one, for padding. Layers of zeros alone are another rule's.
 
 ## Why it is bad
 Such a unit puts out its bias whatever the input is: it costs memory and time and says nothing. Where L1 or group lasso
@@ -26,7 +26,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from weightsmith.rules.finding import Finding, Severity
-from weightsmith.rules.matrices import float_weights, listed, rows_of
+from weightsmith.rules.matrices import are, float_weights, listed, rows_of
 from weightsmith.rules.rule import Rule, Subject
 
 
@@ -35,7 +35,8 @@ def look(rule: Rule, subject: Subject) -> Iterator[Finding]:
     severity: Severity = "info" if _sparsity_was_asked_for(subject) else "warning"
     for weight in float_weights(rule, subject):
         count = weight.shape[weight.info.output_axis]
-        if not weight.size or subject.sketch(weight).zeros < weight.size // count:
+        zeros = subject.sketch(weight).zeros
+        if not weight.size or zeros < weight.size // count or zeros == weight.size:
             continue
         statistics = rows_of(rule, subject, weight)
         if statistics is None:
@@ -44,7 +45,7 @@ def look(rule: Rule, subject: Subject) -> Iterator[Finding]:
         allowed = 1 if weight.role == "embedding" else 0
         if len(rows) > allowed:
             yield rule.finding(
-                f"{len(rows)} of {count} rows are all zero (rows {listed(rows)}).",
+                f"{len(rows)} of {count} rows {are(len(rows))} all zero ({listed('row', rows)}).",
                 "Remove these units to make the layer smaller, or find out why they were never trained.",
                 {"zero_rows": len(rows), "rows": count},
                 weight=weight.name,

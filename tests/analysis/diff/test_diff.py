@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+import weightsmith as ws
 from weightsmith.analysis.diff import diff
 from weightsmith.errors import SourceError
 from weightsmith.sources import Source, Weight, open_safetensors, write_safetensors
@@ -95,6 +96,17 @@ def test_a_full_rank_update_is_not_called_low(compared):
     assert found.verdict.startswith("Tuned further: 5 of 5 weights changed, by 2.0")
 
 
+@pytest.mark.parametrize("rank", [1, 15, 16, 17, 63, 64])
+def test_the_rank_of_a_change_is_that_of_numpy(compared, rank):
+    rng = np.random.default_rng(rank)
+    before = {"w": rng.normal(0, 0.05, (64, 96)).astype(np.float64)}
+    after = {"w": before["w"] + rng.normal(size=(64, rank)) @ rng.normal(size=(rank, 96))}
+    found = compared(before, after).changes[0].rank
+    assert found.rank == np.linalg.matrix_rank(after["w"] - before["w"]) == rank
+    assert found.energy == pytest.approx(1.0)
+    assert found.low == (rank <= 16)
+
+
 def test_pruning(compared):
     before, after = network(), network()
     after["a.weight"][abs(after["a.weight"]) < 0.03] = 0
@@ -173,12 +185,115 @@ def test_added_removed_and_resized(compared):
     assert resized.reason == "8 rows added; the first 120 compared"
     assert resized.differing == 0
     assert "1 removed and 1 added." in found.verdict
+    assert "The same weights" not in found.verdict
+    assert "1 has another shape (embed.weight: [120, 64] became [128, 64])" in found.verdict
+
+
+def test_a_larger_vocabulary_alone_is_not_the_same_weights(compared):
+    before, after = network(), network()
+    after["embed.weight"] = np.concatenate([after["embed.weight"], np.ones((8, 64), np.float32)])
+    found = compared(before, after)
+    assert not found.same
+    assert relations(found)["embed.weight"] == "reshaped"
+    assert found.verdict.startswith(
+        "Nothing was trained: the 5 weights that both have are equal to the last bit as far"
+    )
+    flat = compared(before, {**network(), "a.weight": before["a.weight"].reshape(-1)})
+    assert not flat.same
+    assert relations(flat)["a.weight"] == "reshaped"
+
+
+def test_a_part_of_a_model_is_no_other_architecture(compared):
+    part = {name: network()[name] for name in ("a.weight", "a.bias")}
+    for found in (compared(network(), part), compared(part, network())):
+        assert found.verdict.startswith("Nothing was trained: the 2 weights that both have are equal to the last bit.")
+        assert found.verdict.endswith(("3 removed.", "3 added."))
+
+
+@pytest.mark.parametrize("narrow", [np.float16, ml_dtypes.bfloat16])
+def test_rounding_is_seen_in_the_type_that_it_was_stored_in_again(compared, narrow):
+    before = network()
+    after = {name: tensor.astype(narrow).astype(np.float32) for name, tensor in before.items()}
+    found = compared(before, after)
+    assert set(relations(found).values()) <= {"converted", "identical"}
+    assert found.changes[0].through == np.dtype(narrow).name
+    assert found.verdict.startswith(f"Rounded to {np.dtype(narrow).name} and stored as float32 again: in ")
+    assert not found.same
+    after["a.weight"][-1, -1] *= np.float32(1.5)
+    assert relations(compared(before, after))["a.weight"] == "changed"
+
+
+@pytest.mark.parametrize("axes", [(), (1,)])
+def test_quantized_weights_are_no_training(compared, axes):
+    before = network()
+    matrix = before["a.weight"]
+    scale = np.abs(matrix).max(axis=axes or None, keepdims=True) / 127
+    after = {**before, "a.weight": np.round(matrix / scale).astype(np.int8), "a.scale": scale.astype(np.float32)}
+    found = compared(before, after)
+    assert relations(found)["a.weight"] == "quantized"
+    assert found.verdict == "Quantized: 1 of 5 weights went from float32 to int8; 4 identical. 1 added."
+    assert compared(after, before).verdict.startswith("Dequantized: 1 of 5 weights went from int8 to float32")
+
+
+def test_values_that_became_nan_are_named_not_called_training(compared):
+    after = network()
+    after["a.weight"][3, 4] = np.nan
+    found = compared(network(), after)
+    verdict = "Only values that are not finite differ, in 1 of 5 weights. 1 holds NaN or Inf (a.weight)."
+    assert found.verdict == verdict
+    change = next(change for change in found.changes if change.relation == "changed")
+    assert (change.non_finite, change.reason) == (1, "1 place holds NaN or Inf, left out of the sums")
+
+
+def test_other_names_and_trained_on(compared):
+    rng = np.random.default_rng(8)
+    before = {f"layer.{i}.{part}": rng.normal(size=(40, 30)).astype(np.float32) for i in range(4) for part in "qk"}
+    before |= {f"layer.{i}.bias": rng.normal(size=40).astype(np.float32) for i in range(4)}
+    after = {
+        name.replace("layer", "h").replace("q", "query"): (values + 0.02 * rng.normal(size=values.shape)).astype("f4")
+        for name, values in reversed(before.items())
+    }
+    found = compared(before, after)
+    assert {change.matched for change in found.changes} == {"similar values"}
+    assert all(
+        change.after.name == change.before.name.replace("layer", "h").replace("q", "query") for change in found.changes
+    )
+    assert len(found.changes) == 12
+    assert found.verdict.startswith("Tuned further: 12 of 12 weights changed, by 1.9")
+
+
+def test_a_permuted_network_that_was_trained_on_is_matched_neuron_by_neuron(compared):
+    rng = np.random.default_rng(9)
+    before, after = network(), network()
+    order = rng.permutation(96)
+    after["a.weight"], after["a.bias"] = after["a.weight"][order], after["a.bias"][order]
+    after["b.weight"] = np.ascontiguousarray(after["b.weight"][:, order])
+    steps = {name: (0.03 * values.std() * rng.normal(size=values.shape)).astype("f4") for name, values in after.items()}
+    found = compared(before, {name: after[name] + steps[name] for name in after})
+    moved = {change.before.name: change for change in found.changes if change.relation == "reordered"}
+    assert set(moved) == {"a.weight", "a.bias", "b.weight"}
+    for name, change in moved.items():
+        relative = np.linalg.norm(steps[name]) / np.linalg.norm(before[name])
+        assert change.relative == pytest.approx(relative, rel=1e-3)
+        assert change.cosine == pytest.approx(1 - relative**2 / 2, abs=1e-3)
+    assert "Tuned further: 5 of 5 weights changed" in found.verdict
+
+
+def test_matrices_of_another_shape_in_a_file_of_blocks_are_compared(tmp_path):
+    """A matrix and its transpose, neither of them square, one of which cannot be read by ranges."""
+    values = np.random.default_rng(10).normal(size=(64, 48)).astype(np.float32)
+    np.savez_compressed(tmp_path / "a.npz", w=values)
+    np.savez_compressed(tmp_path / "b.npz", w=np.ascontiguousarray(values.T))
+    found = diff(ws.open(tmp_path / "a.npz"), ws.open(tmp_path / "b.npz"))
+    assert relations(found) == {"w": "transposed"}
 
 
 def test_strangers(compared):
     assert "Another training of the same architecture" in compared(network(0), network(1)).verdict
     other = {f"x{i}": np.ones((i + 2, 3), np.float32) for i in range(9)}
-    assert compared(network(), other).verdict == "Different architectures: only 0 of 14 weights have a counterpart."
+    assert compared(network(), other).verdict == (
+        "Different architectures: of 5 weights before and 9 after none have a counterpart."
+    )
     assert compared({}, {}).verdict == "Both are empty."
 
 
@@ -193,7 +308,7 @@ def test_odd_values(compared):
     }
     found = {change.before.name: change for change in compared(before, before).changes}
     assert found["nan"].relation == "identical"
-    assert found["nan"].reason == "2 places hold NaN or Inf and are left out of the sums"
+    assert found["nan"].reason == "2 places hold NaN or Inf, left out of the sums"
     assert found["none"].relation == "identical"
     assert found["complex"].relation == "incomparable"
     assert found["complex"].reason == "complex64 values are not compared"

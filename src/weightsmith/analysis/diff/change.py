@@ -8,12 +8,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weightsmith.analysis.diff.rank import ChangeRank, change_rank
+from weightsmith.analysis.diff.rounding import rounded_through
 from weightsmith.analysis.diff.stream import IncomparableError, Run, over_runs
 from weightsmith.kernels.compare import Comparison, compare, total
 from weightsmith.sources import Weight
 from weightsmith.weight import WeightInfo
 
-Relation = Literal["identical", "converted", "pruned", "changed", "transposed", "reordered", "incomparable"]
+Relation = Literal[
+    "identical",
+    "reshaped",
+    "converted",
+    "quantized",
+    "pruned",
+    "changed",
+    "transposed",
+    "reordered",
+    "incomparable",
+]
+
+QUANTIZED = 0.8
+"""Least cosine of floats with the whole numbers they were quantized to; a scale for each row keeps it below one."""
 
 TOP_ROWS = 5
 """Rows named for each changed weight."""
@@ -44,10 +58,13 @@ class Change:
         before: what it was.
         after: what it is.
         matched: how the two were found to be the same weight: `name`, `content`, `name without its prefix`, ...
-        relation: `identical`: equal values of equal type and shape. `converted`: of another type, each value the
-            nearest one to what it was. `pruned`: some values became zero, no other changed. `transposed`: the same
-            values along other axes. `reordered`: the same rows or columns in another order. `changed`: anything else.
-            `incomparable`: see `reason`.
+        relation: `identical`: equal values of equal type and shape. `reshaped`: equal values in another shape, or with
+            rows added or removed and all that both have equal. `converted`: of another type, each value the nearest
+            one to what it was; or of the same type and each value rounded `through` a narrower one. `quantized`:
+            floats on one side, whole numbers that grow with them on the other, their scale being kept elsewhere.
+            `pruned`: some values became zero, no other changed. `transposed`: the same values along other axes.
+            `reordered`: the same rows or columns in another order; `relative` and `cosine` then tell what changed
+            beside the order. `changed`: anything else. `incomparable`: see `reason`.
         norm_before: Euclidean norm of what was compared; NaN, as all that follow, where nothing was.
         norm_after: the same, after.
         relative: norm of the difference over the norm before.
@@ -57,7 +74,10 @@ class Change:
         zeroed: share of the values that became zero.
         rank: the rank of the difference, for changed matrices.
         top_rows: the rows that moved most, furthest first.
+        non_finite: places at which either holds NaN or Inf; the sums leave them out.
         compared: number of values compared; fewer than there are where rows were added or removed.
+        through: the narrower type that every value was rounded to before it was stored in the old type again; None
+            where that did not happen.
         reason: a remark: what is special about this pair, or why it was not compared.
     """
 
@@ -74,7 +94,9 @@ class Change:
     zeroed: float = math.nan
     rank: ChangeRank | None = None
     top_rows: tuple[RowChange, ...] = ()
+    non_finite: int = 0
     compared: int = 0
+    through: str | None = None
     reason: str | None = None
 
     @property
@@ -122,6 +144,9 @@ def change_between(before: Weight, after: Weight, matched: str, threads: int | N
         changes[first : first + len(part_changes)] += part_changes[: rows - first]
     sums = total([part[0] for part in parts])
     relation = _relation(sums, sum(part[4] for part in parts), before, after)
+    through = rounded_through(before, after, threads) if relation == "changed" else None
+    if through is not None:
+        relation = "converted"
     moved = relation in ("changed", "pruned") and len(before.shape) > 1
     return Change(
         before.info,
@@ -130,14 +155,16 @@ def change_between(before: Weight, after: Weight, matched: str, threads: int | N
         relation,
         norm_before=math.sqrt(sums.square_before),
         norm_after=math.sqrt(sums.square_after),
-        relative=_ratio(sums.square_change, sums.square_before),
+        relative=math.nan if relation == "quantized" else _ratio(sums.square_change, sums.square_before),
         cosine=_cosine(sums),
         sign_flips=sums.sign_flips / count if count else 0.0,
         differing=sums.differing / count if count else 0.0,
         zeroed=sums.zeroed / count if count else 0.0,
         rank=change_rank(before, after, changes) if moved and relation == "changed" else None,
         top_rows=_top(squares, changes) if moved else (),
+        non_finite=sums.non_finite,
         compared=count,
+        through=through,
         reason=_remark(reason, sums),
     )
 
@@ -175,8 +202,14 @@ def _relation(sums: Comparison, misrounded: int, before: Weight, after: Weight) 
     if before.dtype != after.dtype and not misrounded:
         return "converted"
     if not sums.differing:
-        return "identical"
+        return "identical" if before.shape == after.shape else "reshaped"
+    if _is_whole(before) != _is_whole(after) and _cosine(sums) >= QUANTIZED:
+        return "quantized"
     return "pruned" if sums.zeroed == sums.differing else "changed"
+
+
+def _is_whole(weight: Weight) -> bool:
+    return weight.dtype.startswith(("int", "uint"))
 
 
 def _ratio(change: float, before: float) -> float:
@@ -206,5 +239,6 @@ def _top(squares: Doubles, changes: Doubles) -> tuple[RowChange, ...]:
 def _remark(reason: str | None, sums: Comparison) -> str | None:
     if not sums.non_finite:
         return reason
-    found = f"{sums.non_finite:,} places hold NaN or Inf and are left out of the sums"
+    places = "1 place holds" if sums.non_finite == 1 else f"{sums.non_finite:,} places hold"
+    found = f"{places} NaN or Inf, left out of the sums"
     return f"{reason}; {found}" if reason else found

@@ -1,5 +1,6 @@
 """The whole comparison: match the weights, compare each pair in one pass, and say what happened."""
 
+import re
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from html import escape
@@ -7,7 +8,7 @@ from typing import Any
 
 from weightsmith.analysis.diff.change import Change, change_between
 from weightsmith.analysis.diff.pair import pair
-from weightsmith.analysis.diff.reorder import arranged
+from weightsmith.analysis.diff.reorder import Order, arranged, followed
 from weightsmith.analysis.diff.verdict import verdict
 from weightsmith.errors import InputError
 from weightsmith.names import printable
@@ -82,14 +83,21 @@ def diff(before: Source, after: Source, threads: int | None = None, progress: Pr
     pairs = pair(before, after, _values)
     everything = sum(old.nbytes + new.nbytes for old, new, _ in pairs.found)
     done = 0
-    changes = []
+    changes: list[Change] = []
+    orders: dict[str, Order] = {}
     for old, new, matched in pairs.found:
         if progress is not None:
             progress(done, everything, new.name)
-        changes.append(_changed(old, new, matched, threads))
+        change, order = _changed(old, new, matched, threads)
+        changes.append(change)
+        if order is not None:
+            orders[_layer(old.name)] = order
         done += old.nbytes + new.nbytes
     if progress is not None:
         progress(done, everything, "")
+    for index, (old, new, _) in enumerate(pairs.found):
+        if len(old.shape) == 1 and _layer(old.name) in orders:
+            changes[index] = followed(old, new, changes[index], orders[_layer(old.name)])
     return Diff(
         before.label,
         after.label,
@@ -100,12 +108,17 @@ def diff(before: Source, after: Source, threads: int | None = None, progress: Pr
     )
 
 
-def _changed(old: Weight, new: Weight, matched: str, threads: int | None) -> Change:
+def _layer(name: str) -> str:
+    """What a weight and its bias share of their names: `encoder.0` of `encoder.0.weight`, `dense` of `dense/kernel`."""
+    return re.split(r"[./](?=[^./]*$)", name)[0]
+
+
+def _changed(old: Weight, new: Weight, matched: str, threads: int | None) -> tuple[Change, Order | None]:
     try:
         return arranged(old, new, change_between(old, new, matched, threads))
     except InputError as error:
         if not _readable(old) or not _readable(new):  # one packed or damaged tensor does not spoil the comparison
-            return Change(old.info, new.info, matched, "incomparable", reason=str(error))
+            return Change(old.info, new.info, matched, "incomparable", reason=str(error)), None
         raise
 
 

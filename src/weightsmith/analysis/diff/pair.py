@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 
+from weightsmith.analysis.diff.resemble import resembling
 from weightsmith.sources import Source, Weight
 
 Content = Callable[[Weight], Hashable]
@@ -28,8 +29,9 @@ def pair(before: Source, after: Source, values: Content) -> Pairs:
     """Match the weights of two sources.
 
     In this order: equal names; equal bytes under another name; equal names once the one prefix that most of the rest
-    lack is taken off (`module.`, `model.`); equal values in any arrangement (a transposed or reordered weight).
-    Of several candidates the one whose name ends most alike is taken.
+    lack is taken off (`module.`, `model.`); equal values in any arrangement (a transposed or reordered weight); nearly
+    equal values in one shape (renamed and trained on). Of several candidates the one whose name ends most alike is
+    taken.
 
     Args:
         before: one source.
@@ -51,6 +53,7 @@ def pair(before: Source, after: Source, values: Content) -> Pairs:
             renamed=(drop_before, drop_after),
         )
     _match(pairs, "values", lambda weight: weight.size, values)
+    _keep(pairs, [(old, new, "similar values") for old, new in resembling(pairs.removed, pairs.added)])
     order = {name: index for index, name in enumerate(before)}
     pairs.found.sort(key=lambda found: order[found[0].name])
     return pairs
@@ -75,18 +78,22 @@ def _match(
             waiting[cheap(weight), _key(weight, exact, renamed[1])].append(weight)
     if not waiting:
         return
-    left = []
+    matches = []
     for weight in pairs.removed:
         known = weight.size and cheap(weight) in both
         candidates = waiting.get((cheap(weight), _key(weight, exact, renamed[0]))) if known else None
         if candidates:
             match = max(candidates, key=lambda candidate: _common_ending(weight.name, candidate.name))
             candidates.remove(match)
-            pairs.found.append((weight, match, how))
-        else:
-            left.append(weight)
-    matched = {id(after) for _, after, _ in pairs.found}
-    pairs.removed = left
+            matches.append((weight, match, how))
+    _keep(pairs, matches)
+
+
+def _keep(pairs: Pairs, matches: list[tuple[Weight, Weight, str]]) -> None:
+    """Move matches from what only one side has to `found`."""
+    matched = {id(weight) for old, new, _ in matches for weight in (old, new)}
+    pairs.found += matches
+    pairs.removed = [weight for weight in pairs.removed if id(weight) not in matched]
     pairs.added = [weight for weight in pairs.added if id(weight) not in matched]
 
 

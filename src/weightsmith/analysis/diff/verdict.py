@@ -18,7 +18,7 @@ LOW_RANK = 0.9
 """Share of the changed matrices that have to be changed by few dimensions for the whole to be a low-rank update."""
 
 MATCHED = 0.5
-"""Share of the weights that have to be matched for the two to be called the same architecture."""
+"""Share of the smaller side's weights that have to be matched for the two to be called the same architecture."""
 
 
 def verdict(changes: Sequence[Change], removed: int, added: int) -> str:
@@ -26,30 +26,55 @@ def verdict(changes: Sequence[Change], removed: int, added: int) -> str:
     total = len(changes) + removed + added
     if not total:
         return "Both are empty."
-    if not changes or len(changes) < MATCHED * total:
-        return f"Different architectures: only {len(changes)} of {total} weights have a counterpart."
-    sentences = [_values(changes), _names(changes), _others(removed, added)]
+    smaller = len(changes) + min(removed, added)
+    if not changes or len(changes) < MATCHED * smaller:
+        sides = f"{len(changes) + removed} weights before and {len(changes) + added} after"
+        return f"Different architectures: of {sides} {len(changes) or 'none'} have a counterpart."
+    alone = bool(removed or added)
+    sentences = [
+        _values(changes, alone),
+        _non_finite(changes),
+        _shapes(changes),
+        _names(changes),
+        _others(removed, added),
+    ]
     return " ".join(sentence for sentence in sentences if sentence)
 
 
-def _values(changes: Sequence[Change]) -> str:
+def _values(changes: Sequence[Change], alone: bool) -> str:
     kinds = Counter(change.relation for change in changes)
     total = len(changes)
-    if kinds["identical"] == total:
+    if kinds["identical"] == total and not alone:
         return f"The same weights: all {total} are equal to the last bit."
+    if kinds["identical"] + kinds["reshaped"] == total:
+        where = " as far as their shapes agree" if kinds["reshaped"] else ""
+        return f"Nothing was trained: the {total} weights that both have are equal to the last bit{where}."
     if kinds["identical"] + kinds["converted"] == total:
         return _converted(changes, kinds)
-    if kinds["identical"] + kinds["reordered"] + kinds["transposed"] + kinds["converted"] == total:
+    arrangements: tuple[Relation, ...] = "identical", "reshaped", "reordered", "transposed", "converted"
+    trained_on = any(change.relation == "reordered" and change.relative > 0 for change in changes)
+    if sum(kinds[kind] for kind in arrangements) == total and not trained_on:
         return _arranged(kinds, total)
+    if kinds["quantized"] and not kinds["changed"]:
+        return _quantized(changes, kinds, total)
     if kinds["pruned"] and kinds["identical"] + kinds["pruned"] == total:
         return _pruned(changes, kinds, total)
     return _trained(changes, kinds, total)
 
 
 def _converted(changes: Sequence[Change], kinds: Counter[Relation]) -> str:
-    types = Counter((change.before.dtype, change.after.dtype) for change in changes if change.relation == "converted")
-    (old, new), _ = types.most_common(1)[0]
+    types = Counter(
+        (change.before.dtype, change.after.dtype, change.through)
+        for change in changes
+        if change.relation == "converted"
+    )
+    (old, new, through), _ = types.most_common(1)[0]
     rest = f" ({kinds['identical']} more are equal)" if kinds["identical"] else ""
+    if through is not None:
+        return (
+            f"Rounded to {through} and stored as {new} again: in {kinds['converted']} weights every value is the "
+            f"nearest one{rest}. Nothing was trained."
+        )
     return (
         f"A conversion from {old} to {new}: in {kinds['converted']} weights every value is the nearest one{rest}. "
         "Nothing was trained."
@@ -57,10 +82,18 @@ def _converted(changes: Sequence[Change], kinds: Counter[Relation]) -> str:
 
 
 def _arranged(kinds: Counter[Relation], total: int) -> str:
-    arrangements: tuple[Relation, ...] = "reordered", "transposed", "converted"
+    arrangements: tuple[Relation, ...] = "reordered", "transposed", "converted", "reshaped"
     parts = [f"{kinds[kind]} {kind}" for kind in arrangements if kinds[kind]]
     rest = f", {kinds['identical']} equal" if kinds["identical"] else ""
     return f"The same values in another arrangement: of {total} weights {', '.join(parts)}{rest}."
+
+
+def _quantized(changes: Sequence[Change], kinds: Counter[Relation], total: int) -> str:
+    types = Counter((change.before.dtype, change.after.dtype) for change in changes if change.relation == "quantized")
+    (old, new), _ = types.most_common(1)[0]
+    rest = "".join(f"; {count} {kind}" for kind, count in kinds.most_common() if kind != "quantized")
+    verb = "Quantized" if new.startswith(("int", "uint")) else "Dequantized"
+    return f"{verb}: {kinds['quantized']} of {total} weights went from {old} to {new}{rest}."
 
 
 def _pruned(changes: Sequence[Change], kinds: Counter[Relation], total: int) -> str:
@@ -72,10 +105,16 @@ def _pruned(changes: Sequence[Change], kinds: Counter[Relation], total: int) -> 
 
 
 def _trained(changes: Sequence[Change], kinds: Counter[Relation], total: int) -> str:
-    changed = [change for change in changes if change.relation == "changed"]
+    changed = [
+        change
+        for change in changes
+        if change.relation == "changed" or (change.relation == "reordered" and change.relative > 0)
+    ]
     measured = [change for change in changed if np.isfinite(change.relative)]
     if not measured:
         return f"Of {total} weights: {', '.join(f'{count} {kind}' for kind, count in kinds.most_common())}."
+    if not any(change.relative for change in measured):
+        return f"Only values that are not finite differ, in {len(measured)} of {total} weights."
     relative = float(np.median([change.relative for change in measured]))
     cosine = float(np.nanmedian([change.cosine for change in measured]))
     rest = "".join(f"; {count} {kind}" for kind, count in kinds.most_common() if kind != "changed")
@@ -97,6 +136,25 @@ def _trained(changes: Sequence[Change], kinds: Counter[Relation], total: int) ->
     return (
         f"{kind}: {len(changed)} of {total} weights changed, by {relative:.2%} of their norm in the median "
         f"(at most {furthest.relative:.2%}, in {printable(furthest.after.name)}){rest}."
+    )
+
+
+def _non_finite(changes: Sequence[Change]) -> str:
+    broken = [change for change in changes if change.non_finite]
+    if not broken:
+        return ""
+    names = ", ".join(printable(change.after.name) for change in broken[:3]) + ", ..." * (len(broken) > 3)
+    return f"{len(broken)} {'holds' if len(broken) == 1 else 'hold'} NaN or Inf ({names})."
+
+
+def _shapes(changes: Sequence[Change]) -> str:
+    grown = [change for change in changes if change.reshaped and change.relation != "transposed"]
+    if not grown:
+        return ""
+    first = grown[0]
+    return (
+        f"{len(grown)} {'has' if len(grown) == 1 else 'have'} another shape ({printable(first.after.name)}: "
+        f"{list(first.before.shape)} became {list(first.after.shape)})."
     )
 
 
