@@ -82,14 +82,17 @@ def guided(name: str, seconds: float, tally: Tally, path: Path) -> None:
     from fuzz_seeds import TARGETS, seeds
 
     target, known = TARGETS[name], seeds(name)
-    corpus = path.parent / "corpus"
+    corpus = path.parents[1] / "corpus"
     corpus.mkdir()
     for index, seed in enumerate(known):
         (corpus / str(index)).write_bytes(seed)
 
     def change(data: bytes, most: int, seed: int) -> bytes:
         random = Random(seed)
-        return mutate(data, random, known, atheris_mutation)[:most]
+        inner = (
+            atheris_mutation if random.random() < 0.3 else None
+        )  # that of libFuzzer alone rarely leaves a valid file
+        return mutate(data, random, known, inner)[:most]
 
     def atheris_mutation(data: bytes, random: Random) -> bytes:
         changed: bytes = atheris.Mutate(data, max(len(data) + 64, 64))
@@ -123,7 +126,7 @@ def child(name: str, seconds: float, how: str, report: Path, keep: Path) -> None
         inside = Path(folder) / "cases"
         inside.mkdir()
         tally = Tally(report, keep, name, watched=how == "blind")
-        path = inside / fuzz_seeds.TARGETS[name].file
+        path = fuzz_seeds.lay(name, inside)
         blind(name, seconds, tally, path) if how == "blind" else guided(name, seconds, tally, path)
 
 
@@ -153,9 +156,7 @@ def run(name: str, seconds: float, how: str, keep: Path) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "formats", nargs="*", metavar="FORMAT", help="safetensors, torch, onnx, ..."
-    )
+    parser.add_argument("formats", nargs="*", metavar="FORMAT", help="safetensors, torch, onnx, ...")
     parser.add_argument("--all", action="store_true", help="every format")
     parser.add_argument("--seconds", type=float, default=60, help="for each format [60]")
     parser.add_argument("--blind", action="store_true", help="random mutations, without coverage and atheris")

@@ -162,6 +162,16 @@ def test_a_damaged_file_is_one_line_and_exit_code_2(weightsmith, tmp_path, conte
     assert "damaged.safetensors" in outcome.err
 
 
+def test_help_says_what_holds_where_nothing_is_given(weightsmith):
+    help_text = " ".join(weightsmith("train", "--help").out.replace("\N{BOX DRAWINGS LIGHT VERTICAL}", "").split())
+    assert "[default: (the user's data folder)]" in help_text
+    assert "[default: (an MLP on digits)]" in help_text
+
+
+def test_what_is_explained_into_a_pipe_is_not_laid_out(weightsmith):
+    assert not any(line.endswith(" ") or len(line) > 140 for line in weightsmith("explain", "WS105").out.splitlines())
+
+
 def test_rules_are_explained(weightsmith):
     assert "Threshold" in weightsmith("explain", "ws105").out
     assert len(weightsmith("explain").out.splitlines()) == len(RULES)

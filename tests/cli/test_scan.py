@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import weightsmith.sources as sources
-from weightsmith.cli.scan_table import _shortened, format_value, quantity
+from weightsmith.cli.scan_table import _cells, _shortened, format_value, quantity
 from weightsmith.scan import scan
 from weightsmith.scan.table import COLUMNS, RANKS, rows
 from weightsmith.sources import write_safetensors
@@ -108,6 +108,39 @@ def test_layers_and_tree(weightsmith, file):
     assert "\x1b" not in tree
 
 
+def test_the_tree_holds_what_was_asked_for(weightsmith, file):
+    tree = weightsmith("scan", file, "--tree", "--where", "role == 'bias'").out
+    assert re.search(r"^all +2 +80 ", tree, re.MULTILINE)
+    assert "weight" not in tree.split("zeros")[1]
+    modules = json.loads(weightsmith("scan", file, "--tree", "--json").out)["modules"]
+    assert {name: modules[2][name] for name in ("path", "weights", "elements")} == {
+        "path": ["encoder", "0"],
+        "weights": 2,
+        "elements": 630,
+    }
+
+
+def test_the_weights_are_never_overwritten_by_a_table(weightsmith, file, tmp_path):
+    before = file.read_bytes()
+    (tmp_path / "link").symlink_to(file)
+    for arguments in (("--csv", file), ("--parquet", file), ("--csv", tmp_path / "link")):
+        found = weightsmith("scan", file, *arguments)
+        assert found.code == 2
+        assert "holds the weights themselves" in found.err
+    assert file.read_bytes() == before
+    same = weightsmith("scan", file, "--csv", tmp_path / "t", "--parquet", tmp_path / "t")
+    assert "would both write" in same.err
+
+
+def test_warnings_are_yellow_unless_colors_are_unwanted(weightsmith, monkeypatch, file):
+    monkeypatch.setattr("click._compat.should_strip_ansi", lambda *_: False)
+    monkeypatch.setattr("click.utils.should_strip_ansi", lambda *_: False)
+    assert "\x1b[33m1 NaN" in weightsmith("scan", file).out
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "1 NaN" in weightsmith("scan", file).out
+    assert "\x1b[33m" not in weightsmith("scan", file).out
+
+
 def test_ranks_on_request(weightsmith, file):
     found = json.loads(weightsmith("scan", file, "--rank", "--json").out)["tensors"]
     by_name = {entry["name"]: entry for entry in found}
@@ -158,6 +191,9 @@ def test_a_cache_that_cannot_be_kept_is_one_warning(weightsmith, file, tmp_path)
         (("--executor", "thread"), "did you mean 'threads'"),
         (("--csv", "/nowhere/at/all.csv"), "cannot write"),
         (("--where", "name > 1"), "texts and numbers"),
+        (("--tree", "--layers"), "leave one out"),
+        (("--tree", "--sort", "std"), "--sort is for tables"),
+        (("--layers", "--rank"), "leave out --layers"),
     ],
 )
 def test_mistakes_are_one_line(weightsmith, file, arguments, message):
@@ -214,3 +250,10 @@ def test_quantities_take_at_most_five_characters():
 def test_names_are_shortened_to_the_width():
     assert _shortened("abcdefghij", 7) == "ab…ghij"
     assert _shortened("abc", 3) == "abc"
+
+
+def test_wide_and_combining_characters_take_the_columns_that_they_take():
+    assert _cells("層a") == 3
+    assert _cells("e\u0301") == 1
+    assert _shortened("日本語の層", 7) == "日…の層"
+    assert all(_cells(_shortened("a日本語b層", size)) <= size for size in range(1, 12))

@@ -63,8 +63,19 @@ def test_what_looks_like_a_path_is_reported_as_a_file(reference):
 @pytest.mark.parametrize("reference", ["latest", "first", "2026-11-23", "run.3"])
 def test_everything_else_is_a_run(reference, tmp_path):
     assert not is_weights_reference(reference)
-    with pytest.raises(StoreError), subject(reference, str(tmp_path / "none")):
+    with pytest.raises(StoreError, match="no store is there"), subject(reference, str(tmp_path / "none")):
         pass
+
+
+def test_a_name_that_is_neither_file_nor_run_says_both(trained):
+    with (
+        pytest.raises(
+            StoreError, match=r"no file or folder 'a\\x1b', nor does a run answer to that: .* holds no run"
+        ) as caught,
+        subject("a\x1b", str(trained)),
+    ):
+        pass
+    assert str(caught.value).isprintable()
 
 
 @pytest.mark.parametrize(

@@ -30,12 +30,14 @@ class Target:
         file: name under which a case is written.
         seeds: makes the valid files.
         opener: reads a case.
+        beside: makes the files that lie beside a case, by their names.
     """
 
     name: str
     file: str
     seeds: Callable[[], Sequence[bytes]]
     opener: Callable[[str], Source]
+    beside: Callable[[], dict[str, bytes]] = dict
 
 
 def _reader(name: str) -> Callable[[str], Source]:
@@ -49,6 +51,10 @@ def _by_content(path: str) -> Source:
     from weightsmith.sources import open as open_source
 
     return open_source(path)
+
+
+def _folder_of(path: str) -> Source:
+    return _by_content(str(Path(path).parent))
 
 
 def _arrays() -> dict[str, np.ndarray[Any, Any]]:
@@ -148,16 +154,27 @@ def onnx() -> list[bytes]:
     graph = helper.make_graph(nodes, "net", values[:1], values[1:], weights)
     model: bytes = helper.make_model(graph).SerializeToString()
     assert library.load_from_string(model).graph.name == "net"
-    return [model]
+    outside = TensorProto(name="outside", data_type=TensorProto.FLOAT, dims=[2, 2], data_location=TensorProto.EXTERNAL)
+    for key, value in {"location": "weights.bin", "offset": "16", "length": "16"}.items():
+        outside.external_data.add(key=key, value=value)
+    nodes = [helper.make_node("LSTM", ["x", "outside", "outside"], ["y"]), helper.make_node("Sigmoid", ["y"], ["z"])]
+    small = helper.make_graph(nodes, "small", [], [], [outside])
+    return [model, helper.make_model(small).SerializeToString()]
+
+
+def onnx_data() -> dict[str, bytes]:
+    """What the second of these keeps outside."""
+    return {"weights.bin": bytes(range(64))}
 
 
 def tflite() -> list[bytes]:
-    """A dense layer of two constant tensors."""
+    """A dense layer, quantized, and a tensor of 4 bits."""
     import flatbuffers
     import tflite as library
 
     builder = flatbuffers.Builder(256)
-    arrays = [np.arange(12, dtype=np.float32).reshape(3, 4), np.ones(3, np.int8)]
+    arrays = [np.arange(12, dtype=np.float32).reshape(3, 4), np.ones(3, np.int8), np.ones(4, np.uint8)]
+    shapes, kinds = ((3, 4), (3,), (8,)), (0, 9, 17)
     contents = [builder.CreateByteVector(array.tobytes()) for array in arrays]
     buffers = []
     for content in (None, *contents):
@@ -166,25 +183,53 @@ def tflite() -> list[bytes]:
             library.BufferAddData(builder, content)
         buffers.append(library.BufferEnd(builder))
     tensors = []
-    for index, array in enumerate(arrays):
-        name, shape = builder.CreateString(f"layer/{index}"), builder.CreateNumpyVector(np.array(array.shape, np.int32))
+    for index, (lengths, kind) in enumerate(zip(shapes, kinds, strict=True)):
+        name, shape = builder.CreateString(f"layer/{index}"), builder.CreateNumpyVector(np.array(lengths, np.int32))
+        scale, zero = builder.CreateNumpyVector(np.ones(3, np.float32)), builder.CreateNumpyVector(np.ones(3, np.int64))
+        library.QuantizationParametersStart(builder)
+        library.QuantizationParametersAddScale(builder, scale)
+        library.QuantizationParametersAddZeroPoint(builder, zero)
+        quantization = library.QuantizationParametersEnd(builder)
         library.TensorStart(builder)
         library.TensorAddName(builder, name)
         library.TensorAddShape(builder, shape)
-        library.TensorAddType(builder, 0 if array.dtype == np.float32 else 9)
+        library.TensorAddType(builder, kind)
         library.TensorAddBuffer(builder, index + 1)
+        library.TensorAddQuantization(builder, quantization)
         tensors.append(library.TensorEnd(builder))
     listed = _vector(builder, library.SubGraphStartTensorsVector, tensors)
+    operators = _vector(builder, library.SubGraphStartOperatorsVector, [_dense(builder)])
     library.SubGraphStart(builder)
     library.SubGraphAddTensors(builder, listed)
+    library.SubGraphAddOperators(builder, operators)
     graphs = _vector(builder, library.ModelStartSubgraphsVector, [library.SubGraphEnd(builder)])
     kept = _vector(builder, library.ModelStartBuffersVector, buffers)
+    library.OperatorCodeStart(builder)
+    library.OperatorCodeAddBuiltinCode(builder, library.BuiltinOperator.FULLY_CONNECTED)
+    codes = _vector(builder, library.ModelStartOperatorCodesVector, [library.OperatorCodeEnd(builder)])
     library.ModelStart(builder)
     library.ModelAddVersion(builder, 3)
+    library.ModelAddOperatorCodes(builder, codes)
     library.ModelAddSubgraphs(builder, graphs)
     library.ModelAddBuffers(builder, kept)
     builder.Finish(library.ModelEnd(builder), b"TFL3")
     return [bytes(builder.Output())]
+
+
+def _dense(builder: Any) -> Any:
+    """An operator that takes the tensors."""
+    import tflite as library
+
+    inputs, outputs = (builder.CreateNumpyVector(np.array(each, np.int32)) for each in ((2, 0, 1), (2,)))
+    library.FullyConnectedOptionsStart(builder)
+    library.FullyConnectedOptionsAddFusedActivationFunction(builder, 1)
+    options = library.FullyConnectedOptionsEnd(builder)
+    library.OperatorStart(builder)
+    library.OperatorAddInputs(builder, inputs)
+    library.OperatorAddOutputs(builder, outputs)
+    library.OperatorAddBuiltinOptionsType(builder, library.BuiltinOptions.FullyConnectedOptions)
+    library.OperatorAddBuiltinOptions(builder, options)
+    return library.OperatorEnd(builder)
 
 
 def _vector(builder: Any, start: Callable[[Any, int], Any], offsets: Sequence[int]) -> Any:
@@ -232,9 +277,24 @@ def _hdf5(**options: Any) -> bytes:
     return buffer.getvalue()
 
 
+def _wide_hdf5(**options: Any) -> bytes:
+    """Groups and attributes beyond what fits into an object header, and names as Keras 2 keeps them."""
+    import h5py
+
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w", track_order=False, **options) as file:
+        group = file.create_group("model_weights/dense")
+        group.attrs["weight_names"] = [b"dense/kernel:0"]
+        group["dense/kernel:0"] = np.ones((2, 3), np.float32)
+        for index in range(12):
+            file.attrs[f"note {index}"] = "x" * index
+            file[f"wide/{index}"] = np.full(2, index, np.int16)
+    return buffer.getvalue()
+
+
 def hdf5() -> list[bytes]:
     """Of the oldest and the newest layout."""
-    return [_hdf5(libver="earliest"), _hdf5(libver="latest")]
+    return [make(libver=age) for make in (_hdf5, _wide_hdf5) for age in ("earliest", "latest")]
 
 
 def keras() -> list[bytes]:
@@ -269,12 +329,45 @@ def gguf() -> list[bytes]:
 
 
 def sharded() -> list[bytes]:
-    """An index; what it names is not there, or is itself."""
-    names = {"a.weight": "model-00001-of-00002.safetensors", "b.weight": "model.safetensors.index.json"}
+    """An index of two shards, of itself, and of what is elsewhere."""
+    first, second = shards()
+    names = {"a.weight": first, "b.weight": "model.safetensors.index.json"}
     return [
-        json.dumps({"metadata": {"total_size": 16}, "weight_map": names}).encode(),
+        json.dumps({"metadata": {"total_size": 16}, "weight_map": {"encoder.0.weight": first, "w": second}}).encode(),
+        json.dumps({"weight_map": names}).encode(),
         json.dumps({"weight_map": {"a": "../x", "b": "/etc/passwd", "c": "x\0y"}}).encode(),
     ]
+
+
+def shards() -> dict[str, bytes]:
+    """The files that the first index names."""
+    names = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")
+    return dict(zip(names, safetensors(), strict=True))
+
+
+def pipeline() -> list[bytes]:
+    """Lists of the components of a pipeline; other files of a folder are read by readers of their own."""
+    diffusers = {"_class_name": "Pipeline", "unet": ["diffusers", "UNet2DModel"], "vae": ["diffusers", "VAE"]}
+    return [
+        json.dumps(diffusers).encode(),
+        json.dumps({"../up": ["x", "y"], ".": ["x", "y"], "unet/..": ["x", "y"], "": ["x", "y"]}).encode(),
+    ]
+
+
+def components() -> dict[str, bytes]:
+    """The folders of components."""
+    config = {"model_type": "gpt2", "num_attention_heads": 2, "tie_word_embeddings": True}
+    weights = safetensors()[0]
+    return {
+        "unet/model.safetensors": weights,
+        "vae/model.safetensors": weights,
+        "config.json": json.dumps(config).encode(),
+    }
+
+
+def configs() -> list[bytes]:
+    """What a model says of itself."""
+    return [components()["config.json"], b'{"text_config": {"head_dim": 4}, "architectures": ["A"], "hidden_size": 8}']
 
 
 def anything() -> list[bytes]:
@@ -290,14 +383,16 @@ TARGETS: dict[str, Target] = {
         Target("torch", "case.pt", torch_zip, _reader("torch")),
         Target("torch-legacy", "case.pth", torch_legacy, _reader("torch")),
         Target("torchscript", "case.jit", torchscript, _reader("torchscript")),
-        Target("onnx", "case.onnx", onnx, _reader("onnx")),
+        Target("onnx", "case.onnx", onnx, _reader("onnx"), onnx_data),
         Target("tflite", "case.tflite", tflite, _reader("tflite")),
         Target("npy", "case.npy", npy, _reader("npy")),
         Target("npz", "case.npz", npz, _reader("npz")),
         Target("hdf5", "case.h5", hdf5, _reader("hdf5")),
         Target("keras", "case.keras", keras, _reader("keras")),
         Target("gguf", "case.gguf", gguf, _reader("gguf")),
-        Target("sharded", "model.safetensors.index.json", sharded, _by_content),
+        Target("sharded", "model.safetensors.index.json", sharded, _by_content, shards),
+        Target("folder", "model_index.json", pipeline, _folder_of, components),
+        Target("config", "config.json", configs, _folder_of, lambda: {"model.safetensors": safetensors()[0]}),
         Target("any", "case.bin", anything, _by_content),
     )
 }
@@ -309,8 +404,19 @@ def seeds(name: str) -> tuple[bytes, ...]:
     target = TARGETS[name]
     made = tuple(target.seeds())
     with tempfile.TemporaryDirectory() as folder:
+        path = lay(name, Path(folder))
         for seed in made:
-            path = Path(folder) / target.file
             path.write_bytes(seed)
             read_all(target.opener, path)
     return made
+
+
+def lay(name: str, folder: Path) -> Path:
+    """Put the files that lie beside the cases of a target into a folder, and say where a case is to be written."""
+    home = folder / name
+    if not home.exists():
+        home.mkdir()
+        for inner, content in TARGETS[name].beside().items():
+            (home / inner).parent.mkdir(exist_ok=True)
+            (home / inner).write_bytes(content)
+    return home / TARGETS[name].file

@@ -55,6 +55,17 @@ def test_equal_layers_do_not_stand_out():
     assert profile.remarkable(record, 3) == []
 
 
+def test_a_lone_weight_has_a_profile_with_numbers_on_every_axis():
+    values = {"rms": np.array([0.02]), "stable_rank": np.array([5800.0]), "alpha": np.array([800.0])}
+    record = profile.of("m", ["w"], values)
+    assert record.title == "w is the only weight: there is nothing that it could stand out from"
+    figure = profile.draw(record, LIGHT)
+    figure.canvas.draw()
+    for axes in figure.axes:
+        low, high = axes.get_ylim()
+        assert any(low <= tick <= high for tick in axes.get_yticks())
+
+
 def test_a_profile_of_a_file(source, texts):
     rng = np.random.default_rng(0)
     tensors = {f"fc{i}__weight": rng.normal(size=(20, 12)).astype(np.float32) for i in range(6)}

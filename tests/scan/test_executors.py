@@ -1,6 +1,7 @@
 import importlib.util
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import textwrap
@@ -128,3 +129,25 @@ def test_what_no_other_process_can_open_is_counted_here(model):
     found = scan(Source("private", [*moved, computed]), executor="processes", threads=1)
     assert found.summaries[:-1] == scan(source).summaries
     assert found.sketches["extra"].sum == 3
+
+
+DYING = """
+import time
+from weightsmith.scan.executors import _die_of_interrupts
+_die_of_interrupts()
+time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="no signal masks here")
+def test_processes_start_deaf_to_ctrl_c_and_then_die_of_it_in_silence():
+    def held():
+        return signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+    with executors._interrupts_held():
+        assert held()
+        process = subprocess.Popen([sys.executable, "-c", DYING], stderr=subprocess.PIPE)
+    assert not held()
+    process.send_signal(signal.SIGINT)  # while it still imports
+    assert process.communicate(timeout=60) == (None, b"")
+    assert process.returncode == -signal.SIGINT

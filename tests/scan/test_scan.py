@@ -6,7 +6,7 @@ import pytest
 
 import weightsmith.sources as sources
 from weightsmith.errors import InputError, SourceError
-from weightsmith.scan import scan
+from weightsmith.scan import Scan, Summary, scan
 from weightsmith.scan.scanning import first_of_tied
 from weightsmith.scan.table import totals
 from weightsmith.sketch import Sketch
@@ -186,3 +186,14 @@ def test_memory_stays_bounded_while_a_large_file_is_read(tmp_path, monkeypatch):
     monkeypatch.setattr(place.file, "read_into", watched)
     assert scan(source).sketches["w"].sum == 12_000_000
     assert max(longest) <= 2 << 20
+
+
+def test_a_scan_shows_itself_briefly_and_safely():
+    names = ["<b>\x1b[31m", *(f"layer.{i}" for i in range(150))]
+    summaries = tuple(Summary(WeightInfo(name, (1,), "float32", "other"), 4, reason="none") for name in names)
+    found = Scan("m\n.npz", "npz", summaries)
+    assert repr(found) == "<Scan of m\\n.npz: 151 weights, 151 not read, 0.00 s>"
+    html = found._repr_html_()
+    assert "&lt;b&gt;\\x1b[31m" in html
+    assert html.count("<tr>") == 101
+    assert "and 51 more" in html

@@ -11,7 +11,7 @@ import weightsmith.sources as sources
 from weightsmith.errors import InputError, MissingExtraError
 from weightsmith.scan import Scan, Summary, scan
 from weightsmith.scan.export import write_csv, write_parquet
-from weightsmith.scan.layers import layer_of, layers, tree
+from weightsmith.scan.layers import layer_of, layers, modules, tree
 from weightsmith.scan.table import (
     COLUMNS,
     DESCRIPTIONS,
@@ -136,6 +136,23 @@ def test_the_tree_has_subtotals(scanned, arrays):
     assert encoder.non_finite == 1
     assert encoder.zeros == sum((a == 0).sum() for a in inside)
     assert [depth for depth, _ in root.walk()][:3] == [0, 1, 2]
+
+
+def named(*names):
+    return Scan("named", "", tuple(Summary(WeightInfo(name, (2,), "float32", "other"), 8) for name in names))
+
+
+def test_slashes_make_modules_as_dots_do():
+    root = tree(named("a/b/kernel", "a/b/bias", "a.c", "x;y/z/w"))
+    assert list(root.children) == ["a", "x;y/z/w"]
+    assert list(root.children["a"].children) == ["b", "c"]
+    assert root.children["a"].children["b"].weights == 2
+
+
+def test_modules_as_rows_have_paths():
+    found = modules(tree(named("a.b.w", "a.b.v", "a.c", "d.w")))
+    assert [(entry["path"], entry["weights"]) for entry in found] == [([], 4), (["a"], 3), (["a", "b"], 2), (["d"], 1)]
+    assert all(entry["bytes"] == 8 * entry["weights"] for entry in found)
 
 
 def test_deep_names_do_not_exhaust_the_stack():

@@ -134,3 +134,19 @@ def test_any_text_is_a_condition_or_one_line(text):
     else:
         message = str(condition(dict.fromkeys(used)))
     assert "\n" not in message
+
+
+@pytest.mark.parametrize("text", ["-" * 900 + "1", "not " * 240 + "1", "(" * 400 + "1" + ")" * 400])
+def test_deep_nesting_is_understood_or_refused_in_one_line(text):
+    refusal = ""
+    try:
+        where(text)[0]({})
+    except InputError as error:
+        refusal = str(error)
+    assert "\n" not in refusal
+    assert refusal or text.startswith("not")
+
+
+def test_a_word_that_is_no_column_may_be_a_text_without_quotes():
+    with pytest.raises(InputError, match="texts are written in quotes: 'linear'"):
+        where("role == linear")

@@ -104,6 +104,16 @@ def test_a_long_comment_and_bytes_before_the_archive_do_no_harm(tmp_path):
     assert path.read_bytes()[archive.offset("a") :].startswith(PLAIN)
 
 
+def test_members_of_a_modest_size_may_be_held_whole(tmp_path):
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, size in (("small", 64 << 20), ("bomb", (64 << 20) + 1)):
+            archive.writestr(name, bytes(size))
+        archive.writestr("plain", bytes((64 << 20) + 1), zipfile.ZIP_STORED)
+    archive = Archive(LocalFile(path))
+    assert [archive.is_modest(name) for name in ("small", "bomb", "plain")] == [True, False, True]
+
+
 def test_limits_and_unknown_names(mixed):
     archive = Archive(LocalFile(mixed))
     with pytest.raises(SourceError, match="5119 are allowed"):

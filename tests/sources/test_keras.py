@@ -221,6 +221,13 @@ def test_bad_archives_are_refused(tmp_path, members, match):
     assert str(path) in str(caught.value)
 
 
+def test_a_bomb_does_not_fill_the_disk(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.keras", "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("model.weights.h5", weights_file() + bytes(128 << 20))
+    with pytest.raises(SourceError, match=r"inflates to \d+ bytes, far more than it holds: unpack it"):
+        open_keras(tmp_path / "a.keras")
+
+
 def test_no_torch_and_no_hdf5_library_is_loaded(tmp_path):
     path = archive(tmp_path / "a.keras", {"model.weights.h5": weights_file()})
     code = (

@@ -197,6 +197,24 @@ def test_a_zip_bomb_is_refused_without_inflating_it(tmp_path):
         open_npz(path)["a"].read()
 
 
+def test_a_bomb_that_would_have_to_be_turned_is_left_aside(tmp_path):
+    header = forged(GOOD.replace("(2,)", "(4, 8388608)").replace("False", "True"))
+    with zipfile.ZipFile(tmp_path / "a.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.npy", header + bytes(32 << 23))
+        archive.writestr("b.npy", saved(np.asfortranarray(np.arange(6.0).reshape(2, 3))))
+    source = open_npz(tmp_path / "a.npz")
+    assert list(source) == ["b"]
+    assert [(each.name, each.nbytes) for each in source.aside] == [("a", len(header) + (32 << 23))]
+    assert "Fortran order" in source.aside[0].reason
+
+
+def test_long_names_are_not_repeated_in_full(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("n" * 900 + ".npy", forged(GOOD))
+    with pytest.raises(SourceError, match=r"'n{200}'"):
+        open_npz(tmp_path / "a.npz")
+
+
 def test_other_members_are_listed(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
         archive.writestr("readme.txt", "hello")

@@ -384,6 +384,20 @@ def test_external_data_that_lies_is_refused(tmp_path, opened, entries, problem):
     assert str(caught.value).startswith(f"{tmp_path / 'model.onnx'}: 'w'")
 
 
+def test_external_data_behind_a_link_is_refused(tmp_path, opened):
+    folder = tmp_path.parent / f"{tmp_path.name}-elsewhere"
+    folder.mkdir()
+    (folder / "secret").write_bytes(bytes(24))
+    (tmp_path / "data.bin").symlink_to(folder / "secret")
+    (tmp_path / "there").symlink_to(folder)
+    for location in ("data.bin", "there/secret"):
+        tensor = TensorProto(name="w", dims=[2, 3], data_type=1, data_location=TensorProto.EXTERNAL)
+        tensor.external_data.add(key="location", value=location)
+        with pytest.raises(SourceError, match="is a link that leads out of its folder") as caught:
+            opened(model(tensors=[tensor]))
+        assert str(caught.value).isprintable()
+
+
 def test_more_external_files_than_can_be_open_are_refused(tmp_path, monkeypatch):
     external(tmp_path / "m.onnx", model(tensors=named(a=values(3), b=values(3))), all_tensors_to_one_file=False)
     monkeypatch.setattr(TensorBuilder, "_MOST_FILES", 1)
@@ -419,6 +433,18 @@ def deep(levels: int) -> bytes:
 BAD = {
     "negative": (lambda: model(tensors=[tensor_of([-2, -3])]), "'w' has the negative dimension -3"),
     "huge": (lambda: model(tensors=[tensor_of([2**62] * 30)]), "'w' of shape .* needs \\d+ bytes, but has 24"),
+    "huge beside zero": (
+        lambda: model(tensors=[tensor_of([0, 2**62], 0)]),
+        "'w' has a shape that no array can have, .0, 4611",
+    ),
+    "huge beside zero, typed": (
+        lambda: model(tensors=[TensorProto(name="w", dims=[0, 2**62], data_type=7)]),
+        "'w' has a shape that no array can have",
+    ),
+    "long name": (
+        lambda: model(tensors=[TensorProto(name="n" * 60_000, dims=[-1], data_type=1)]),
+        "'n{200}' has the negative",
+    ),
     "overflowing": (lambda: model(tensors=[tensor_of([2**32, 2**32])]), "needs 73786976294838206464 bytes"),
     "short": (lambda: model(tensors=[tensor_of([2, 3], 23)]), "needs 24 bytes, but has 23"),
     "no values": (lambda: model(tensors=[TensorProto(name="w", dims=[6], data_type=1)]), "cannot have its values in 0"),

@@ -412,3 +412,11 @@ def test_nothing_is_left_open(server, tmp_path, recwarn):
     sources.open(server.url("a.safetensors"))
     gc.collect()
     assert [str(each.message) for each in recwarn] == []
+
+
+def test_what_a_file_system_cannot_do_is_one_line():
+    with (
+        pytest.raises(SourceError, match=r"^cannot open hf://: lists are not implemented$"),
+        remote._one_line("cannot open hf://", "hf://"),
+    ):
+        raise NotImplementedError("lists are not implemented")

@@ -140,8 +140,9 @@ def test_packed_types_are_listed_but_refused_by_name(tmp_path, dtype):
     weight = open_safetensors(path)["packed"]
     assert weight.dtype.startswith("float")
     assert (weight.size, weight.nbytes) == (8, size)
-    with pytest.raises(SourceError, match=r"'packed' is packed float[46]"):
+    with pytest.raises(InputError, match=r"'packed' is packed float[46]") as caught:
         weight.read()
+    assert not isinstance(caught.value, SourceError), "the file is not damaged: its other weights can be drawn"
 
 
 BROKEN = {
@@ -162,6 +163,8 @@ BROKEN = {
     "twice": forged(
         b'{"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}'
     ),
+    "twice at the end of many": forged(b"{" + b"".join(b'"%d":0,' % n for n in range(200_000)) + b'"199999":0}'),
+    "a long name": forged({"n" * 100_000: 3}),
     "bad metadata": forged({"__metadata__": {"a": 1}}),
     "bad entry": forged({"a": 3}),
     "missing key": forged({"a": {"dtype": "F32", "shape": [1]}}, b"\0" * 4),
@@ -195,7 +198,8 @@ def test_broken_files_are_refused_in_one_line(tmp_path, case):
     path.write_bytes(BROKEN[case])
     with pytest.raises(SourceError) as caught:
         open_safetensors(path)
-    assert "\n" not in str(caught.value)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 1000
     assert str(path) in str(caught.value)
     assert refused_by_reference(path) != (case in STRICTER)
 

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -118,6 +119,39 @@ def test_a_weight_that_is_not_in_its_shard(tmp_path):
     assert "'layer.1.weight' and 4 more should be in a.safetensors" in message
 
 
+def test_long_names_are_not_repeated_in_full(tmp_path):
+    path = write(
+        tmp_path, {NAMES[0]: "a.safetensors", "n" * 100_000: "a.safetensors"}, shards={"a.safetensors": NAMES[:1]}
+    )
+    assert len(refusal(path)) < 1000
+
+
+@pytest.mark.parametrize("where", ["a.safetensors", "there/a.safetensors"])
+def test_links_do_not_lead_out_of_the_folder(tmp_path, where):
+    outside, inside = tmp_path / "outside", tmp_path / "inside"
+    for folder in (outside, inside):
+        folder.mkdir()
+    path = inside / "model.safetensors.index.json"
+    path.write_text(json.dumps({"weight_map": dict.fromkeys(NAMES, where)}))
+    write(outside, {}, shards={"a.safetensors": NAMES})
+    (inside / "a.safetensors").symlink_to(outside / "a.safetensors")
+    (inside / "there").symlink_to(outside)
+    assert "is a link that leads out of its folder" in refusal(path)
+
+
+def test_a_cache_of_links_opens(tmp_path):
+    """As the cache of the Hugging Face hub: every file of a model links to one in a folder that all share."""
+    blobs, snapshot = tmp_path / "blobs", tmp_path / "snapshots" / "one"
+    blobs.mkdir()
+    snapshot.mkdir(parents=True)
+    write(blobs, two_shards())
+    for number, file in enumerate(sorted(blobs.iterdir())):
+        (snapshot / file.name).symlink_to(Path("../../blobs") / str(number))
+        file.rename(blobs / str(number))
+    assert list(sources.open(snapshot)) == NAMES
+    assert list(sources.open(snapshot / "model.safetensors.index.json")) == NAMES
+
+
 @pytest.mark.parametrize(
     ("shard", "words"),
     [
@@ -128,6 +162,7 @@ def test_a_weight_that_is_not_in_its_shard(tmp_path):
         ("../model.safetensors", "not inside its folder"),
         ("/etc/passwd", "not inside its folder"),
         ("", "not inside its folder"),
+        ("n" * 5000, "a path of 5000 characters"),
         ("a\x1b[31m.safetensors", "a\\x1b[31m.safetensors"),
     ],
 )

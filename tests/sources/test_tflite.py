@@ -381,6 +381,10 @@ BAD = {
     "forged root": (lambda: b"\xff\xff\xff\x7fTFL3" + bytes(100), "wrong"),
     "negative": (lambda: build([tensor("w", values(6), shape=[-2, -3])]), "'w' has the negative dimension -3"),
     "huge": (lambda: build([tensor("w", values(6), shape=[2**31 - 1] * 9)]), "'w' of shape .* its buffer has 24"),
+    "huge beside zero": (
+        lambda: build([tensor("w", np.ones(1, np.uint8), shape=[0, *[2**31 - 1] * 3], kind=17)]),
+        "needs 0 bytes, but its buffer has 1",
+    ),
     "short": (lambda: build([tensor("w", values(6), shape=[7])]), "needs 28 bytes, but its buffer has 24"),
     "many dimensions": (lambda: build([tensor("w", values(1), shape=[1] * 40)]), "40 numbers, and 32 are allowed"),
     "buffer": (lambda: build([tensor("w", buffer=7)]), "buffer 7 of 1"),

@@ -164,6 +164,22 @@ def test_compressed_members_are_inflated(tmp_path, monkeypatch):
     assert [block.size for block in source["part"].blocks()] == [1000, 1000, 1000, 290]
 
 
+def test_a_bomb_that_would_have_to_be_turned_is_left_aside(tmp_path):
+    base = torch.zeros(1 << 12, 1 << 13)
+    path = saved(tmp_path, {"turned": base.t(), "plain": base, "small": torch.ones(2, 3).t()})
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    source = open_torch(path)
+    assert list(source) == ["plain", "small"]
+    assert [(each.name, each.reason) for each in source.aside] == [
+        ("turned", f"not contiguous, and inflates to {1 << 27} bytes: too many to hold at once")
+    ]
+    assert max(block.nbytes for block in source["plain"].blocks()) <= 1 << 24
+
+
 @pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor", "ignore:ComplexHalf")
 def test_what_cannot_be_read_is_left_aside(tmp_path):
     value = {

@@ -30,9 +30,8 @@ def plot(
             "--weight",
             "-w",
             metavar="NAME|PATTERN",
-            help="Draw these weights, such as 'encoder.*.key.weight'; may be repeated. "
-            "[default: all matrices, or of more than 8 the 4 most remarkable]",
-            show_default=False,
+            help="Draw these weights, such as 'encoder.*.key.weight'; may be repeated.",
+            show_default="all matrices, or of more than 8 the 4 most remarkable",
         ),
     ] = None,
     statistics: Annotated[
@@ -44,10 +43,10 @@ def plot(
         ),
     ] = None,
     method: Annotated[
-        str | None, typer.Option("--method", help="Of the embedding: tsne, pca or umap. [default: tsne]")
+        str | None, typer.Option("--method", help="Of the embedding: tsne, pca or umap.", show_default="tsne")
     ] = None,
     dimensions: Annotated[
-        int | None, typer.Option("--dimensions", help="Of the embedding: 2 or 3. [default: 2]")
+        int | None, typer.Option("--dimensions", help="Of the embedding: 2 or 3.", show_default="2")
     ] = None,
     time_limit: Annotated[
         float | None,
@@ -55,7 +54,7 @@ def plot(
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Folder for the pictures. [default: beside the run, in the store]"),
+        typer.Option("--output", "-o", help="Folder for the pictures.", show_default="beside the run, in the store"),
     ] = None,
     picture_format: Annotated[str, typer.Option("--format", "-f", help="png, svg or pdf.")] = "png",
     theme: Annotated[str, typer.Option("--theme", help="light or dark.")] = "light",

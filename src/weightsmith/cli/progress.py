@@ -9,6 +9,10 @@ PATIENCE = 0.7
 """Seconds before the bar appears: what ends sooner needs none."""
 
 
+ROOMY = 80
+"""Columns of a terminal from which the bar also says how long it will take, and what is read."""
+
+
 class ReadingProgress:
     """A bar over bytes, gone when all is read. Call it with the bytes done, all bytes, and what follows.
 
@@ -22,20 +26,22 @@ class ReadingProgress:
             BarColumn,
             DownloadColumn,
             Progress,
+            ProgressColumn,
             TextColumn,
             TimeRemainingColumn,
             TransferSpeedColumn,
         )
+        from rich.table import Column
 
-        columns = (
-            TextColumn(action),
-            BarColumn(),
-            DownloadColumn(),
-            TransferSpeedColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.description}", markup=False),
-        )
         err = console(stderr=True)
+        columns: list[ProgressColumn] = [
+            TextColumn(action),
+            BarColumn(bar_width=min(40, max(4, err.width - 50))),
+            DownloadColumn(table_column=Column(no_wrap=True)),
+            TransferSpeedColumn(table_column=Column(no_wrap=True)),
+        ]
+        if err.width >= ROOMY:
+            columns += [TimeRemainingColumn(), TextColumn("{task.description}", markup=False)]
         self._bar = Progress(*columns, console=err, transient=True, disable=not (shown and err.is_terminal))
         self._task = self._bar.add_task("", total=None, visible=False)
 

@@ -12,6 +12,7 @@ from weightsmith.cli.subject import RoleOption, subject
 
 if TYPE_CHECKING:
     from weightsmith.scan import Scan
+    from weightsmith.scan.layers import Node
     from weightsmith.scan.table import Row
     from weightsmith.scan.where import Condition
     from weightsmith.sources import Source
@@ -71,8 +72,11 @@ def scan(
     condition, used = understand(where, known) if where else (None, set[str]())
     asked = table.check_columns([name.strip() for name in columns.split(",")], known) if columns else None
     table.check_columns([sort] if sort else [], known)
+    if not as_json:  # which holds all that was asked for side by side
+        _refuse_contradictions(as_tree, by_layer, rank, {"--sort": sort, "--columns": columns})
     with subject(reference, store, role) as opened:
         source = _source(opened)
+        _refuse_overwriting(source, csv, parquet)
         found = _scan(source, store, threads, executor, cached=not no_cache, quiet=as_json)
         all_columns = bool(as_json or csv or parquet)
         wanted = (
@@ -84,16 +88,56 @@ def scan(
     _export(rows, csv, parquet, known)
     if as_json:
         extra = {"layers": _chosen(layers, condition, sort, descending=descending)} if by_layer else {}
+        extra.update({"modules": _modules(_tree(found, rows))} if as_tree else {})
         _print_json(found, rows, extra)
         return
     typer.secho(scan_table.headline(found, table.totals(found)), bold=True)
     if as_tree:
-        from weightsmith.scan.layers import tree
-
-        scan_table.print_tree(tree(found), scan_table.width())
+        scan_table.print_tree(_tree(found, rows), scan_table.width())
     else:
         scan_table.print_table(rows, asked, ranks, scan_table.width())
     scan_table.print_remainder(found)
+
+
+def _refuse_contradictions(as_tree: bool, by_layer: bool, rank: bool, of_tables: "dict[str, str | None]") -> None:
+    from weightsmith.errors import InputError
+
+    if as_tree and by_layer:
+        raise InputError("--tree and --layers are two views of the same: leave one out")
+    for option, value in of_tables.items():
+        if as_tree and value:
+            raise InputError(f"{option} is for tables, and --tree has its own order and columns: leave one out")
+    if by_layer and rank:
+        raise InputError("--rank is of single matrices, and a layer may hold several: leave out --layers")
+
+
+def _refuse_overwriting(source: "Source", csv: Path | None, parquet: Path | None) -> None:
+    from weightsmith.errors import InputError
+    from weightsmith.names import printable
+    from weightsmith.sources import LocalFile
+
+    weights = [file.path for file in source.files if isinstance(file, LocalFile)]
+    for target in (csv, parquet):
+        if target is not None and any(target.exists() and target.samefile(path) for path in weights):
+            raise InputError(f"{printable(str(target))} holds the weights themselves: give another file for the table")
+    if csv is not None and parquet is not None and csv.resolve() == parquet.resolve():
+        raise InputError(f"--csv and --parquet would both write {printable(str(csv))}: give two files")
+
+
+def _tree(found: "Scan", rows: "list[Row]") -> "Node":
+    """The modules of the weights that the rows are about."""
+    from dataclasses import replace
+
+    from weightsmith.scan.layers import tree
+
+    names = {entry["name"] for entry in rows}
+    return tree(replace(found, summaries=tuple(one for one in found.summaries if one.name in names)))
+
+
+def _modules(root: "Node") -> "list[Row]":
+    from weightsmith.scan.layers import modules
+
+    return modules(root)
 
 
 def _source(opened: Any) -> "Source":

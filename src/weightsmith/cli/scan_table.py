@@ -3,10 +3,12 @@
 Plain columns, as for `weightsmith runs`: a table library would take longer than all the rest of a cached scan.
 """
 
+import itertools
 import math
 import os
 import shutil
 import sys
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -85,9 +87,9 @@ def print_table(table: Sequence[Row], columns: Sequence[str] | None, extra: Sequ
         room: width of the terminal.
     """
     cells = {name: [_cell(name, entry) for entry in table] for name in columns or (*SHOWN, *_LAST, *extra)}
-    widths = {name: max([len(name), *map(len, texts)]) for name, texts in cells.items()}
+    widths = {name: max([len(name), *map(_cells, texts)]) for name, texts in cells.items()}
     notes = [] if columns else [_note(entry) for entry in table]
-    noted = min(max(map(len, notes), default=0), max(room // 4, _NAME))
+    noted = min(max(map(_cells, notes), default=0), max(room // 4, _NAME))
     room -= noted + _GAP if noted else 0
     chosen = list(columns or _fitting(widths, extra, room))
     if not columns:
@@ -97,7 +99,7 @@ def print_table(table: Sequence[Row], columns: Sequence[str] | None, extra: Sequ
     for index in range(len(table)):
         line = _line({name: cells[name][index] for name in chosen}, widths)
         if notes and notes[index]:
-            line += " " * _GAP + typer.style(_shortened(notes[index], noted), fg="yellow")
+            line += " " * _GAP + _warning(_shortened(notes[index], noted))
         typer.echo(line.rstrip())
 
 
@@ -119,16 +121,41 @@ def _line(texts: Mapping[str, str], widths: Mapping[str, int]) -> str:
     cells = []
     for name, text in texts.items():
         size = widths[name]
-        cells.append(_shortened(text, size).ljust(size) if name in _LEFT else text.rjust(size))
+        cells.append(_padded(_shortened(text, size), size) if name in _LEFT else text.rjust(size))
     return (" " * _GAP).join(cells)
 
 
+def _cells(text: str) -> int:
+    """Columns of a terminal that it takes: ideographs two, accents that combine none."""
+    return len(text) if text.isascii() else sum(map(_cells_of, text))
+
+
+def _cells_of(character: str) -> int:
+    if unicodedata.combining(character):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def _padded(text: str, size: int) -> str:
+    return text + " " * (size - _cells(text))
+
+
 def _shortened(text: str, size: int) -> str:
-    """At most `size` characters, the middle left out: the start says where, the end says what."""
-    if len(text) <= size:
+    """At most `size` columns, the middle left out: the start says where, the end says what."""
+    if _cells(text) <= size:
         return text
     start = (size - 1) // 3
-    return f"{text[:start]}…{text[len(text) - (size - 1 - start) :]}"
+    return f"{_beginning(text, start)}…{_beginning(text[::-1], size - 1 - start)[::-1]}"
+
+
+def _beginning(text: str, size: int) -> str:
+    ends = itertools.accumulate(map(_cells_of, text))
+    return text[: sum(1 for _ in itertools.takewhile(lambda end: end <= size, ends))]
+
+
+def _warning(text: str) -> str:
+    """In yellow, where colors are wanted (no-color.org)."""
+    return text if os.environ.get("NO_COLOR") else typer.style(text, fg="yellow")
 
 
 def _note(entry: Row) -> str:
@@ -242,14 +269,14 @@ def print_tree(root: Node, room: int) -> None:
     facts = [_facts(node) for _, node in lines]
     titles = ("weights", "values", "bytes", "norm", "zeros")
     sizes = [max(len(title), *(len(fact[at]) for fact in facts)) for at, title in enumerate(titles)]
-    longest = max(min(max(map(len, names)), room - sum(sizes) - _GAP * len(sizes)), _NAME)
+    longest = max(min(max(map(_cells, names)), room - sum(sizes) - _GAP * len(sizes)), _NAME)
     header = (" " * _GAP).join(["module".ljust(longest), *(t.rjust(s) for t, s in zip(titles, sizes, strict=True))])
     typer.secho(header, dim=True)
     for name, fact, (_, node) in zip(names, facts, lines, strict=True):
         cells = (" " * _GAP).join(text.rjust(size) for text, size in zip(fact, sizes, strict=True))
-        shown = typer.style(_shortened(name, longest).ljust(longest), bold=node.summary is None)
+        shown = typer.style(_padded(_shortened(name, longest), longest), bold=node.summary is None)
         flags = _flags(node)
-        typer.echo(f"{shown}{' ' * _GAP}{cells}" + (f"{' ' * _GAP}{typer.style(flags, fg='yellow')}" if flags else ""))
+        typer.echo(f"{shown}{' ' * _GAP}{cells}" + (f"{' ' * _GAP}{_warning(flags)}" if flags else ""))
 
 
 def _facts(node: Node) -> tuple[str, ...]:

@@ -1,14 +1,14 @@
 """What a command is asked to look at: a file, folder or URL of weights, or a run in the store."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from weightsmith.cli.options import open_store
-from weightsmith.errors import InputError
+from weightsmith.errors import InputError, StoreError
 from weightsmith.names import choose, printable
 from weightsmith.weight import ROLES, Role
 
@@ -54,8 +54,16 @@ def subject(reference: str, store: str | None, roles: Sequence[str] | None = Non
         raise InputError(
             f"--role is for files of weights, and '{printable(reference)}' is a run, which knows its roles"
         )
-    with open_store(store) as opened:
-        yield opened.run(reference)
+    with ExitStack() as stack:
+        try:
+            run = stack.enter_context(open_store(store)).run(reference)
+        except StoreError as error:
+            if reference == "latest":
+                raise
+            raise StoreError(
+                f"there is no file or folder '{printable(reference)}', nor does a run answer to that: {error}"
+            ) from None
+        yield run
 
 
 def is_weights_reference(reference: str) -> bool:

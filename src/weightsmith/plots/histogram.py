@@ -146,6 +146,9 @@ def _sentence(sketch: "Sketch", name: str, outliers: float) -> str:
     if beyond and outliers > 10 * normal:
         verb = "lies" if beyond == 1 else "lie"
         return f"{who} has heavy tails: {count_of(beyond, 'value')} {verb} beyond 6 standard deviations"
+    if beyond:
+        few = f"{count_of(beyond, 'value')} beyond 6 standard deviations"
+        return f"{who} has no more outliers than a normal distribution: {few}"
     return f"{who} has no outliers: every value lies within 6 standard deviations"
 
 

@@ -149,6 +149,8 @@ def _unusual(values: NDArray[np.float64], kin: Sequence[str]) -> tuple[Unusual, 
 
 def _sentence(names: Sequence[str], kin: Sequence[str], unusual: dict[str, tuple[Unusual, ...]]) -> str:
     leading = [(found[0], name) for name, found in unusual.items() if found]
+    if len(names) == 1:
+        return f"{shown(names[0])} is the only weight: there is nothing that it could stand out from"
     if not leading:
         what = [CRITERIA[name].noun for name in unusual]
         return "No layer stands out in " + " or ".join([", ".join(what[:-1]), what[-1]] if len(what) > 1 else what)
@@ -209,7 +211,7 @@ def _draw_panel(axes: "Axes", profile: Profile, name: str, groups: dict[str, str
     finite = values[np.isfinite(values)]
     if len(finite) and finite.min() > 0 and finite.max() > 8 * finite.min():
         axes.set_yscale("log")
-    elif len(finite) and finite.max() > 50 * max(1.0, -finite.min()):
+    elif len(finite) and finite.min() <= 0 and finite.max() > 50 * max(1.0, -finite.min()):
         axes.set_yscale("symlog", linthresh=1.0)
     rest = np.array([kin not in groups for kin in profile.family])
     places = np.arange(len(values))

@@ -121,11 +121,12 @@ def count_in_processes(files: list[File], units: list[Unit], deliver: Deliver, *
     """
     tasks = _shared(files, units, deliver, workers, hashing=hashing)
     try:
-        with ProcessPoolExecutor(min(workers, len(tasks) or 1), get_context("spawn"), _ignore_interrupts) as pool:
+        with ProcessPoolExecutor(min(workers, len(tasks) or 1), get_context("spawn"), _die_of_interrupts) as pool:
             waiting: set[Future[list[Counted] | str]] = set()
             try:
                 for task in tasks:
-                    waiting.add(pool.submit(_run, task))
+                    with _interrupts_held():  # processes start here, and inherit it
+                        waiting.add(pool.submit(_run, task))
                     if len(waiting) > 2 * workers:
                         waiting = _delivered(waiting, deliver)
                 while waiting:
@@ -137,9 +138,24 @@ def count_in_processes(files: list[File], units: list[Unit], deliver: Deliver, *
         raise WorkerError("a process of the scan died (out of memory?): try --executor threads") from None
 
 
-def _ignore_interrupts() -> None:
-    """Ctrl+C goes to the whole group of processes; the one that the user started ends the others."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Keep Ctrl+C from this thread, and so from the processes that it starts, which would print where they were."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _die_of_interrupts() -> None:
+    """Ctrl+C goes to the whole group of processes: these end at once and in silence, the user's own one says so."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def _delivered(waiting: "set[Future[list[Counted] | str]]", deliver: Deliver) -> "set[Future[list[Counted] | str]]":

@@ -1,11 +1,12 @@
 """Tables as files: CSV and Parquet, written whole or not at all."""
 
 import csv
+import io
 import json
 import secrets
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from weightsmith.errors import InputError, MissingExtraError
 from weightsmith.names import printable
@@ -18,14 +19,11 @@ def write_csv(path: Path, table: Sequence[Row], columns: Sequence[str]) -> None:
     Raises:
         InputError: it cannot be written there.
     """
-
-    def write(temporary: Path) -> None:
-        with temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(columns)
-            writer.writerows([_cell(entry[name]) for name in columns] for entry in table)
-
-    _whole(path, write)
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(columns)
+    writer.writerows([_cell(entry[name]) for name in columns] for entry in table)
+    _whole(path, lambda file: file.write(text.getvalue().encode("utf-8", "backslashreplace")))
 
 
 def write_parquet(path: Path, table: Sequence[Row], columns: Sequence[str]) -> None:
@@ -41,7 +39,7 @@ def write_parquet(path: Path, table: Sequence[Row], columns: Sequence[str]) -> N
     except ImportError:
         raise MissingExtraError("--parquet needs pyarrow: pip install 'weightsmith[tables]'") from None
     data = {name: pyarrow.array([_clean(entry[name]) for entry in table], _type(pyarrow, name)) for name in columns}
-    _whole(path, lambda temporary: parquet.write_table(pyarrow.table(data), temporary))
+    _whole(path, lambda file: parquet.write_table(pyarrow.table(data), file))
 
 
 _TEXTS = frozenset({"name", "dtype", "role", "tied_to", "reason"})
@@ -65,14 +63,21 @@ def _clean(value: Any) -> Any:
     return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
 
 
-def _whole(path: Path, write: Callable[[Path], None]) -> None:
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+def _whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
     try:
+        if path.exists() and not path.is_file():  # a device or a pipe takes the bytes, but cannot be replaced
+            with path.open("wb") as file:
+                write(file)
+            return
+        target = path.resolve()  # of a link, what it points to is replaced
+        temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(4)}.tmp")
         try:
-            write(temporary)
-            temporary.replace(path)
+            with temporary.open("xb") as file:
+                write(file)
+            temporary.replace(target)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise InputError(f"cannot write {printable(str(path))}: {error.strerror or error}") from error
+        reason = (error.strerror or str(error)).lower()
+        raise InputError(f"cannot write {printable(str(path))}: {reason}") from error

@@ -1,6 +1,7 @@
 """A scan by layer: weights merged by the path of their module, and the tree of all modules with subtotals."""
 
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import reduce
@@ -102,13 +103,43 @@ class Node:
             waiting.extend((level + 1, child) for child in reversed(node.children.values()))
 
 
+def modules(root: Node) -> list[Row]:
+    """The modules of a tree as rows, each with the path of its names; the root's path is empty."""
+    found: list[Row] = []
+    path: list[str] = []
+    for depth, node in root.walk():
+        path[max(depth - 1, 0) :] = [node.name] if depth else []
+        if node.children:
+            found.append(
+                {
+                    "path": list(path),
+                    "weights": node.weights,
+                    "elements": node.elements,
+                    "bytes": node.bytes,
+                    "l2": node.norm,
+                    "zeros": node.zeros,
+                    "non_finite": node.non_finite,
+                    "unread": node.unread,
+                }
+            )
+    return found
+
+
+def _parts(name: str) -> list[str]:
+    """Names of the modules above a weight and its own; the names that TFLite joins by `;` are one."""
+    head, separator, rest = name.partition(";")
+    parts = re.split("[./]", head)
+    parts[-1] += separator + rest
+    return parts
+
+
 def tree(scan: Scan) -> Node:
     """The root of all modules."""
     root = Node("")
     for summary in counted_once(scan.summaries):
         node = root
         node.add(summary)
-        for part in summary.name.split("."):
+        for part in _parts(summary.name):
             node = node.children.setdefault(part, Node(part))
             node.add(summary)
         node.summary = summary

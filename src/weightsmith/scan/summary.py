@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from html import escape
+from typing import TYPE_CHECKING, Final
 
+from weightsmith.names import printable
 from weightsmith.sources import Aside
 from weightsmith.weight import WeightInfo
 
@@ -43,7 +45,14 @@ class Summary:
         return self.info.tied_to is not None
 
 
-@dataclass(frozen=True)
+SHOWN: Final = ("name", "shape", "dtype", "role", "mean", "std", "min", "max", "sparsity", "nan", "inf")
+"""Columns that a notebook shows."""
+
+_MOST: Final = 100
+"""Weights that a notebook shows."""
+
+
+@dataclass(frozen=True, repr=False)
 class Scan:
     """All weights of a source after one pass.
 
@@ -74,3 +83,26 @@ class Scan:
     def unread(self) -> tuple[Summary, ...]:
         """The weights without statistics; each has a reason."""
         return tuple(summary for summary in self.summaries if summary.reason is not None)
+
+    def __repr__(self) -> str:
+        how = "cached" if self.cached else f"{self.seconds:.2f} s"
+        unread = f", {len(self.unread)} not read" if self.unread else ""
+        return f"<Scan of {printable(self.label)}: {len(self.summaries)} weights{unread}, {how}>"
+
+    def _repr_html_(self) -> str:
+        from weightsmith.scan.table import rows
+
+        cells = [
+            "".join(f"<td>{escape(_text(value))}</td>" for value in entry.values())
+            for entry in rows(self.summaries[:_MOST], SHOWN)
+        ]
+        head = "".join(f"<th>{name}</th>" for name in SHOWN)
+        table = "".join(f"<tr>{line}</tr>" for line in (head, *cells))
+        more = f"<p>and {len(self.summaries) - _MOST} more</p>" if len(self.summaries) > _MOST else ""
+        return f"<p>{escape(repr(self))}</p><table>{table}</table>{more}"
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return ""
+    return f"{value:.4g}" if isinstance(value, float) else printable(str(value))

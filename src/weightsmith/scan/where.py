@@ -64,13 +64,19 @@ def where(text: str, columns: Collection[str] = COLUMNS) -> tuple[Condition, set
             f"cannot understand '{shown}': write conditions such as \"std > 0.1 and role == 'linear'\""
         ) from None
     used: set[str] = set()
-    term = _Compiler(shown, columns, used).term(tree.body)
+    nested = InputError(f"the condition '{shown}...' is nested too deeply")
+    try:
+        term = _Compiler(shown, columns, used).term(tree.body)
+    except RecursionError:
+        raise nested from None
 
     def condition(row: Row) -> bool:
         try:
             return bool(term(row))
         except TypeError:
             raise InputError(f"'{shown}' compares or computes with texts and numbers at once") from None
+        except RecursionError:
+            raise nested from None
 
     return condition, used
 
@@ -144,6 +150,7 @@ class _Compiler:
         name = node.id
         if name not in self._columns:
             hint = "; it needs --rank" if name in RANKS else suggestion(name, self._columns)
+            hint = hint or f"; texts are written in quotes: '{name}'"
             raise InputError(f"the condition '{self._shown}' names '{name}', which is no column{hint}")
         self._used.add(name)
         return lambda row: tuple(row[name]) if isinstance(row[name], list) else row[name]

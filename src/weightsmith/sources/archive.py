@@ -22,6 +22,10 @@ _DIRECTORY_LIMIT: Final = 16 << 20
 _RATIO: Final = 1032
 """Deflate makes nothing smaller than this (zlib's technical notes, Gailly and Adler): larger claims are lies."""
 
+_ROOMY: Final = 64 << 20
+_DENSE: Final = 64
+"""A member may be held whole where it has up to `_ROOMY` bytes, or up to so many times those that it takes packed."""
+
 _LOCAL: Final = struct.Struct("<4s5H3I2H")
 _METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _DAMAGE: Final = (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error, OverflowError, OSError, EOFError)
@@ -83,6 +87,15 @@ class Archive:
         """
         return self._member(name).file_size
 
+    def is_modest(self, name: str) -> bool:
+        """Whether a member can be held whole, in memory or on the disk: a megabyte may inflate to a gigabyte of zeros.
+
+        Raises:
+            SourceError: there is no such member.
+        """
+        member = self._member(name)
+        return member.file_size <= max(_ROOMY, _DENSE * member.compress_size)
+
     def offset(self, name: str) -> int | None:
         """Where a member's bytes start in the file, or None where they are compressed.
 
@@ -105,7 +118,7 @@ class Archive:
         """
         size = self.size(name)
         if size > limit:
-            raise self._error(f"member '{printable(name)}' has {size} bytes, and {limit} are allowed")
+            raise self._error(f"member '{printable(name[:200])}' has {size} bytes, and {limit} are allowed")
         return b"".join(self.chunks(name))
 
     def chunks(self, name: str, size: int = 1 << 20) -> Iterator[bytes]:
@@ -125,9 +138,9 @@ class Archive:
             yield chunk
         if done != member.file_size:
             found = "more" if done > member.file_size else f"only {done}"
-            raise self._error(f"member '{printable(name)}' claims {member.file_size} bytes and holds {found}")
+            raise self._error(f"member '{printable(name[:200])}' claims {member.file_size} bytes and holds {found}")
         if checksum != member.CRC:
-            raise self._error(f"member '{printable(name)}' is damaged: its checksum differs")
+            raise self._error(f"member '{printable(name[:200])}' is damaged: its checksum differs")
 
     def _stored(self, name: str, size: int) -> Iterator[bytes]:
         start, length = self._start(name), self._member(name).compress_size
@@ -146,15 +159,15 @@ class Archive:
             while chunk := inflater.decompress(inflater.unconsumed_tail, size):
                 yield chunk
         except zlib.error as error:
-            raise self._error(f"member '{printable(name)}' is damaged: {error}") from None
+            raise self._error(f"member '{printable(name[:200])}' is damaged: {error}") from None
         if not inflater.eof:
-            raise self._error(f"member '{printable(name)}' is damaged: its compressed bytes end early")
+            raise self._error(f"member '{printable(name[:200])}' is damaged: its compressed bytes end early")
 
     def _admit(self, member: zipfile.ZipInfo) -> None:
         name = inside(member.orig_filename, self.file.label)
         if member.is_dir():
             return
-        shown = printable(name)
+        shown = printable(name[:200])
         if name in self._members:
             raise self._error(f"member '{shown}' is listed twice")
         if member.flag_bits & 0x41:
@@ -169,7 +182,7 @@ class Archive:
 
     def _start(self, name: str) -> int:
         member = self._member(name)
-        shown = printable(name)
+        shown = printable(name[:200])
         start: int = member.header_offset
         end = self._ends[name]
         expected = member.orig_filename.encode("utf-8" if member.flag_bits & 0x800 else "cp437")
@@ -190,7 +203,7 @@ class Archive:
     def _member(self, name: str) -> zipfile.ZipInfo:
         member = self._members.get(name)
         if member is None:
-            raise self._error(f"has no member '{printable(name)}'")
+            raise self._error(f"has no member '{printable(name[:200])}'")
         return member
 
     def _error(self, text: str) -> SourceError:

@@ -119,8 +119,22 @@ class LocalFile:
         return memoryview(self._mapping)[start : start + length]
 
     def sibling(self, name: str) -> "LocalFile":
-        """See `File.sibling`; a link may not lead out of the folder either, save that the file beside it may be one."""
-        return LocalFile(self.path.parent / inside(name, self.label))
+        """See `File.sibling`; links may not lead out of the folder either.
+
+        Save into the folder that this file is linked from: caches keep the files of a model in one place, and a folder
+        of links to them.
+        """
+        path = self.path.parent / inside(name, self.label)
+        try:
+            homes = self.path.parent.resolve(), self.path.resolve().parent
+            leads_out = not any(path.resolve().is_relative_to(home) for home in homes)
+        except (OSError, RuntimeError, ValueError):  # a loop of links or an impossible name: opening says what is wrong
+            leads_out = False
+        if leads_out:
+            raise SourceError(
+                f"{printable(str(path))} is a link that leads out of its folder: put the file itself there"
+            )
+        return LocalFile(path)
 
     def identity(self) -> str | None:
         """Device, inode, size and both times: any write changes one of them."""
@@ -143,12 +157,18 @@ def as_file(what: FileLike) -> File:
     return LocalFile(what) if isinstance(what, (str, os.PathLike)) else what
 
 
+_LONGEST = 1024
+"""Characters of a path within a folder: no file system has longer names, and messages repeat them."""
+
+
 def inside(name: str, label: str) -> str:
     """Return a relative path from a file's header when it stays inside the file's own folder.
 
     Raises:
-        SourceError: it is empty, absolute, or has a `..` or NUL in it.
+        SourceError: it is empty, absolute, longer than any, or has a `..` or NUL in it.
     """
+    if len(name) > _LONGEST:
+        raise SourceError(f"{printable(label)} refers to a path of {len(name)} characters: damaged")
     parts = name.replace("\\", "/").split("/")
     if not name or name[0] in "/\\" or ":" in parts[0] or ".." in parts or "\0" in name:
         raise SourceError(f"{printable(label)} refers to '{printable(name[:200])}', which is not inside its folder")

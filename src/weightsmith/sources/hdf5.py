@@ -115,13 +115,13 @@ def _visit(walk: _Walk, root: int) -> None:
     while stack:
         path, link, depth = stack.pop()
         if path in paths:
-            raise raw.error(f"'{printable(path)}' is there twice")
+            raise raw.error(f"'{printable(path[:200])}' is there twice")
         paths.add(path)
         if link.kind != "hard":
             walk.entries.append(_Entry(path, raw.file.size, f"{link.kind} link, which is never followed"))
             continue
         if link.address in seen:
-            walk.entries.append(_Entry(path, link.address, f"another name of '{printable(seen[link.address])}'"))
+            walk.entries.append(_Entry(path, link.address, f"another name of '{printable(seen[link.address][:200])}'"))
             continue
         seen[link.address] = path
         header = messages(raw, link.address)
@@ -233,7 +233,7 @@ def _numbered(walk: _Walk, group: str, number: int, count: int, model: Layer | N
 
 def _weight(raw: Bytes, info: WeightInfo, data: Dataset) -> Weight:
     layout = data.layout
-    shown = printable(info.name)
+    shown = printable(info.name[:200])
     if not info.size:
         return Weight(info, 0, place=Place(raw.file, 0, data.dtype))
     if isinstance(layout, int):
@@ -253,5 +253,5 @@ def _check_overlaps(raw: Bytes, weights: Sequence[Weight]) -> None:
     for weight in sorted(placed, key=lambda weight: weight.place.offset if weight.place else 0):
         assert weight.place is not None
         if weight.place.offset < end:
-            raise SourceError(f"{printable(raw.file.label)}: '{printable(weight.name)}' overlaps another dataset")
+            raise SourceError(f"{printable(raw.file.label)}: '{printable(weight.name[:200])}' overlaps another dataset")
         end = weight.place.offset + weight.nbytes

@@ -74,6 +74,11 @@ def _member(archive: Archive) -> File:
     start = archive.offset(_WEIGHTS)
     if start is not None:
         return Slice(archive.file, start, archive.size(_WEIGHTS), _WEIGHTS)
+    if not archive.is_modest(_WEIGHTS):
+        raise SourceError(
+            f"{printable(archive.file.label)}: '{_WEIGHTS}' in it inflates to {archive.size(_WEIGHTS)} bytes, far more "
+            "than it holds: unpack it and open the file inside"
+        )
     try:
         with tempfile.NamedTemporaryFile(suffix=".h5") as unpacked:  # open files outlive their names
             for chunk in archive.chunks(_WEIGHTS):

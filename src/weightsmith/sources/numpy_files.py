@@ -92,12 +92,16 @@ def open_npz(what: FileLike) -> Source:
             aside.append(Aside(member, "not an array", size))
             continue
         start = archive.offset(member)
-        label = f"{printable(file.label)}: '{printable(member)}'"
+        label = f"{printable(file.label)}: '{printable(member[:200])}'"
         header = _parse(_head(archive, member, start), label)
         if not isinstance(header.dtype, np.dtype):
             aside.append(Aside(name, header.dtype, size))
         elif start is not None:
             weights.append(_weight(name, header, size, file, start))
+        elif _is_turned(header) and not archive.is_modest(member):
+            aside.append(
+                Aside(name, "in Fortran order, and inflates to too much to be turned: save it in C order", size)
+            )
         else:
             weights.append(_packed(name, header, archive, member))
     return Source(file.label, weights, file_format="npz", aside=aside, files=[file])
@@ -158,7 +162,7 @@ def _weight(name: str, header: _Header, size: int, file: File, start: int) -> We
     _check_size(name, header, size, file)
     info = _info(name, header)
     place = Place(file, start + header.length, header.dtype)
-    if not header.fortran or len(header.shape) < 2:
+    if not _is_turned(header):
         return Weight(info, size - header.length, place=place)
     turned = Weight(WeightInfo(name, header.shape[::-1], info.dtype, info.role), 0, place=place)
     return Weight(info, size - header.length, lambda: turned.read().T)
@@ -172,7 +176,7 @@ def _packed(name: str, header: _Header, archive: Archive, member: str) -> Weight
     info = _info(name, header)
     if not info.size:
         return Weight(info, 0, place=Place(archive.file, 0, header.dtype))
-    if not header.fortran or len(header.shape) < 2:
+    if not _is_turned(header):
         return Weight(info, size - header.length, _blocks=lambda: _inflated(header, archive, member))
 
     def read() -> Array:
@@ -181,6 +185,11 @@ def _packed(name: str, header: _Header, archive: Archive, member: str) -> Weight
         return array
 
     return Weight(info, size - header.length, read)
+
+
+def _is_turned(header: _Header) -> bool:
+    """Whether the values are not in C order."""
+    return header.fortran and len(header.shape) > 1
 
 
 def _info(name: str, header: _Header) -> WeightInfo:
@@ -193,7 +202,7 @@ def _check_size(name: str, header: _Header, size: int, file: File) -> None:
     needed = header.length + math.prod(header.shape) * header.dtype.itemsize
     if needed != size:
         raise SourceError(
-            f"{printable(file.label)}: '{printable(name)}' of shape {list(header.shape)} and dtype "
+            f"{printable(file.label)}: '{printable(name[:200])}' of shape {list(header.shape)} and dtype "
             f"{header.dtype.name} needs {needed} bytes with its header, but has {size}"
         )
 

@@ -185,7 +185,7 @@ class _Parser:
         if not name:
             raise self._reader.fault(f"the tensor at byte {tensor.start} has no name: damaged")
         if name in graph.initializers or name in graph.constants:
-            raise self._reader.fault(f"'{printable(name)}' is defined twice: damaged")
+            raise self._reader.fault(f"'{printable(name[:200])}' is defined twice: damaged")
         where[name] = tensor
 
     def _node(self, message: Field, index: int, graph: Graph, depth: int) -> None:

@@ -12,6 +12,7 @@ from weightsmith.errors import SourceError
 from weightsmith.names import printable
 from weightsmith.sources.file import File
 from weightsmith.sources.protobuf import FIXED32, FIXED64, LENGTH, VARINT, Field, Reader
+from weightsmith.sources.shape import is_possible
 from weightsmith.sources.source import BLOCK, Place, Weight, read_range
 from weightsmith.sources.subbyte import read_packed, unpack, width
 from weightsmith.weight import WeightInfo
@@ -141,7 +142,9 @@ def parse_tensor(reader: Reader, start: int, end: int) -> Tensor:
             raise reader.fault("a tensor is split into segments, which no known exporter does: save it whole")
     tensor.external = _external(reader, outside)
     if len(tensor.dims) > _RANK:
-        raise reader.fault(f"'{printable(tensor.name)}' has {len(tensor.dims)} dimensions, and {_RANK} are allowed")
+        raise reader.fault(
+            f"'{printable(tensor.name[:200])}' has {len(tensor.dims)} dimensions, and {_RANK} are allowed"
+        )
     return tensor
 
 
@@ -205,6 +208,8 @@ class Builder:
         if min(tensor.dims, default=0) < 0:
             raise self._fault(info, f"has the negative dimension {min(tensor.dims)}: damaged")
         needed = -(-math.prod(tensor.dims) * width(dtype) // 8)
+        if not needed and not is_possible(tensor.dims):  # all others are held to the bytes that are there
+            raise self._fault(info, f"has a shape that no array can have, {str(tensor.dims)[:60]}: damaged")
         if tensor.external is not None:
             file, offset, length = self._outside(tensor.external, info)
         elif tensor.raw is not None:
@@ -252,8 +257,8 @@ class Builder:
         if offset + length > file.size:
             raise self._fault(
                 info,
-                f"is kept in bytes {offset} to {offset + length} of '{printable(location)}', which has {file.size}: "
-                "truncated, or of another model",
+                f"is kept in bytes {offset} to {offset + length} of '{printable(location[:200])}', which has "
+                f"{file.size}: truncated, or of another model",
             )
         return file, offset, length
 
@@ -266,7 +271,7 @@ class Builder:
         return int(text)
 
     def _fault(self, info: WeightInfo, problem: str) -> SourceError:
-        return SourceError(f"{printable(self._file.label)}: '{printable(info.name)}' {problem}")
+        return SourceError(f"{printable(self._file.label)}: '{printable(info.name[:200])}' {problem}")
 
 
 def _plain(info: WeightInfo, file: File, offset: int, length: int, dtype: np.dtype[Any]) -> Weight:
@@ -302,7 +307,7 @@ class _Typed:
             left -= values.size
             yield values
         if expected:
-            raise reader.fault(f"'{printable(self.name)}' has more or fewer values than its shape says: damaged")
+            raise reader.fault(f"'{printable(self.name[:200])}' has more or fewer values than its shape says: damaged")
 
     def _gathered(self, reader: Reader) -> Iterator[Array]:
         # values that come one by one are handed out together, or each would be a block of its own

@@ -295,7 +295,7 @@ def _failures() -> tuple[type[BaseException], ...]:
     """All errors that a file system may raise on purpose, as far as its libraries are loaded."""
     loaded = [(sys.modules[name], classes) for name, classes in _ERRORS.items() if name in sys.modules]
     found = [getattr(module, each, None) for module, classes in loaded for each in classes]
-    return (OSError, ValueError, *(each for each in found if each is not None))
+    return (OSError, ValueError, NotImplementedError, *(each for each in found if each is not None))
 
 
 def _reason(error: BaseException, url: str) -> str:

@@ -10,6 +10,7 @@ import math
 import os
 import secrets
 import struct
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,8 +113,8 @@ def _weight(file: File, start: int, entry: _Entry) -> Weight:
         return Weight(info, size, place=Place(file, start + entry.begin, entry.kind.dtype))
 
     def refuse() -> Array:
-        raise SourceError(
-            f"{printable(file.label)}: '{printable(entry.name)}' is packed {entry.kind.name}, "
+        raise InputError(
+            f"{printable(file.label)}: '{printable(entry.name[:200])}' is packed {entry.kind.name}, "
             "which cannot be read yet: unpack it first"
         )
 
@@ -158,9 +159,8 @@ def _decode(raw: bytes) -> dict[str, Any]:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise SourceError(f"the header names '{printable(twice)}' twice")
+        ((twice, _),) = Counter(name for name, _ in pairs).most_common(1)
+        raise SourceError(f"the header names '{printable(twice[:200])}' twice")
     return found
 
 
@@ -175,7 +175,7 @@ def _metadata(value: Any) -> dict[str, str]:
 
 
 def _entry(name: str, value: Any) -> _Entry:
-    shown = printable(name)
+    shown = printable(name[:200])
     if not isinstance(value, dict) or value.keys() != {"dtype", "shape", "data_offsets"}:
         raise SourceError(f"'{shown}' must have exactly dtype, shape and data_offsets")
     kind = _TYPES.get(value["dtype"]) if isinstance(value["dtype"], str) else None
@@ -207,7 +207,7 @@ def _check_layout(entries: Sequence[_Entry], available: int) -> None:
     for entry in entries:
         if entry.begin != expected:
             wrong = "overlaps the tensor before it" if entry.begin < expected else "leaves a gap before it"
-            raise SourceError(f"'{printable(entry.name)}' starts at byte {entry.begin} and {wrong} ({expected})")
+            raise SourceError(f"'{printable(entry.name[:200])}' starts at byte {entry.begin} and {wrong} ({expected})")
         expected = entry.end
     if expected != available:
         found = "truncated" if expected > available else "with bytes that belong to no tensor"

@@ -59,7 +59,7 @@ def join(label: str, pieces: Sequence[tuple[str, Source]]) -> Source:
     twice = next((name for name, count in counts.items() if count > 1), None)
     if twice is not None:
         raise SourceError(
-            f"{printable(label)}: '{printable(twice)}' is in several of its files: open one of them alone"
+            f"{printable(label)}: '{printable(twice[:200])}' is in several of its files: open one of them alone"
         )
     return _joined(label, [piece for _, piece in pieces], weights, [])
 
@@ -138,6 +138,6 @@ def _check_complete(index: File, shard: str, source: Source, homes: Mapping[str,
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise SourceError(
-            f"{printable(index.label)}: '{printable(missing[0])}'{more} should be in {printable(shard)} and is not: "
-            "index and shards do not belong together"
+            f"{printable(index.label)}: '{printable(missing[0][:200])}'{more} should be in {printable(shard)} and is "
+            "not: index and shards do not belong together"
         )

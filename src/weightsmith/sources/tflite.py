@@ -122,7 +122,7 @@ class _Opening:
         return Weight(info, needed, place=Place(self._file, tensor.start, dtype.newbyteorder("<")))
 
     def _fault(self, name: str, problem: str) -> SourceError:
-        return SourceError(f"{printable(self._file.label)}: '{printable(name)}' {problem}")
+        return SourceError(f"{printable(self._file.label)}: '{printable(name[:200])}' {problem}")
 
 
 def _info(name: str, shape: tuple[int, ...], kind: str, use: Use | None, tied_to: str | None) -> WeightInfo:

@@ -68,7 +68,8 @@ class TorchArchive:
         )
 
     def _locate(self, name: str) -> Bytes:
-        return Bytes(self.file, self.members.offset(name), self.members.size(name), partial(self.members.chunks, name))
+        offset, length = self.members.offset(name), self.members.size(name)
+        return Bytes(self.file, offset, length, partial(self.members.chunks, name), self.members.is_modest(name))
 
     def _byte_order(self) -> bytes:
         order = self.read("byteorder", 16) if "byteorder" in self else b"little"

@@ -37,7 +37,9 @@ def open_legacy(file: File) -> Source:
 
     def locate(storage: Storage) -> Bytes:
         if storage.key not in places:
-            raise SourceError(f"{label}: storage '{printable(storage.key)}' is not in the file: truncated or damaged")
+            raise SourceError(
+                f"{label}: storage '{printable(storage.key[:200])}' is not in the file: truncated or damaged"
+            )
         return places[storage.key]
 
     return Checkpoint(file.label, root, Tensors(file.label, locate, big_endian=False)).source("torch", [file])
@@ -67,15 +69,17 @@ def _places(file: File, storages: dict[str, Storage], keys: Any, start: int) -> 
     for key in keys:
         storage = storages.get(key)
         if storage is None or key in places:
-            raise SourceError(f"{label}: lists storage '{printable(key)}', which no tensor uses, or lists it twice")
+            raise SourceError(
+                f"{label}: lists storage '{printable(key[:200])}', which no tensor uses, or lists it twice"
+            )
         if start + 8 > file.size:
-            raise SourceError(f"{label}: ends before storage '{printable(key)}': truncated")
+            raise SourceError(f"{label}: ends before storage '{printable(key[:200])}': truncated")
         (count,) = struct.unpack("<q", file.view(start, 8))
         length = storage.total * storage.type.itemsize
         if count != storage.total or start + 8 + length > file.size:
             raise SourceError(
-                f"{label}: storage '{printable(key)}' claims {count} elements where {storage.total} are expected and "
-                f"{max(0, file.size - start - 8)} bytes are left: truncated or damaged"
+                f"{label}: storage '{printable(key[:200])}' claims {count} elements where {storage.total} are expected "
+                f"and {max(0, file.size - start - 8)} bytes are left: truncated or damaged"
             )
         places[key] = Bytes(file, start + 8, length)
         start += 8 + length

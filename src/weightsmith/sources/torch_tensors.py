@@ -34,12 +34,14 @@ class Bytes:
         offset: of the first one, or None where they are compressed.
         length: how many there are.
         chunks: streams them from the first one on where they are compressed.
+        modest: whether they may be held whole: not where a few bytes inflate to gigabytes.
     """
 
     file: File
     offset: int | None
     length: int
     chunks: Callable[[], Iterator[bytes]] | None = None
+    modest: bool = True
 
     def stream(self, begin: int, end: int) -> Iterator[bytes]:
         """The compressed bytes [begin, end), inflated, piece by piece; the whole storage is checked on the way."""
@@ -85,6 +87,8 @@ class Tensors:
         held = tensor.storage.count * tensor.storage.type.itemsize
         if size > max(_EXPANDED, held):
             return Aside(name, f"repeats {held} bytes until they are {size}: too many to write out", held)
+        if not (where.modest or _contiguous(tensor)):
+            return Aside(name, f"not contiguous, and inflates to {held} bytes: too many to hold at once", held)
         return self._weight(name, tensor, tensor.type.dtype, where)
 
     def nbytes(self, value: Tensor | Array | Unreadable) -> int:
