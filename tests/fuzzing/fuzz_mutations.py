@@ -145,7 +145,8 @@ def _in_header(data: bytes, random: Random, inner: Change) -> bytes:
 
 def _in_text(text: bytes, random: Random, inner: Change) -> bytes:
     """Replace a value of JSON text, or exchange two."""
-    found = list(re.finditer(rb'"[^"]*"|-?\d+|\[[^\[\]]*\]|true|false|null', text))
+    kind = random.choice((rb'"[^"]*"', rb"-?\d+", rb"-?\d+", rb"\[[^\[\]]*\]|\([^()]*\)", rb"[Tt]rue|[Ff]alse|null"))
+    found = list(re.finditer(kind, text))
     if not found or random.random() < 0.3:
         return inner(text, random)
     match = random.choice(found)

@@ -78,7 +78,9 @@ def safetensors() -> list[bytes]:
         write_safetensors(path, _arrays(), {"format": "pt"})
         plain = path.read_bytes()
         write_safetensors(path, {"w": np.ones((2, 8), ml_dtypes.bfloat16), "é\n": np.ones(3, np.uint8)})
-        return [plain, path.read_bytes()]
+        extended = path.read_bytes()
+        write_safetensors(path, {"none": _arrays()["none"]})
+        return [plain, extended, path.read_bytes()]
 
 
 def _state() -> dict[str, Any]:
@@ -159,7 +161,8 @@ def onnx() -> list[bytes]:
         outside.external_data.add(key=key, value=value)
     nodes = [helper.make_node("LSTM", ["x", "outside", "outside"], ["y"]), helper.make_node("Sigmoid", ["y"], ["z"])]
     small = helper.make_graph(nodes, "small", [], [], [outside])
-    return [model, helper.make_model(small).SerializeToString()]
+    empty = helper.make_graph([], "empty", [], [], [TensorProto(name="none", data_type=TensorProto.FLOAT, dims=[0, 3])])
+    return [model, *(helper.make_model(each).SerializeToString() for each in (small, empty))]
 
 
 def onnx_data() -> dict[str, bytes]:
@@ -242,7 +245,8 @@ def _vector(builder: Any, start: Callable[[Any, int], Any], offsets: Sequence[in
 def npy() -> list[bytes]:
     """Rows and columns first, little and big endian."""
     files = []
-    for array in (np.ones((3, 4), np.float32), np.asfortranarray(np.ones((2, 5))), np.arange(4, dtype=">i4")):
+    turned = np.asfortranarray(np.ones((2, 5)))
+    for array in (np.ones((3, 4), np.float32), turned, np.arange(4, dtype=">i4"), np.empty((0, 3))):
         buffer = io.BytesIO()
         np.save(buffer, array)
         files.append(buffer.getvalue())
@@ -272,6 +276,7 @@ def _hdf5(**options: Any) -> bytes:
         group.create_dataset("2", data=np.ones((8, 8)), chunks=(4, 4), shuffle=True, fletcher32=True)
         group.attrs["name"] = "dense"
         file["text"] = ["a", "b"]
+        file["none"] = np.empty((0, 3))
         file["again"] = h5py.SoftLink("/layers/dense/vars/1")
         file["elsewhere"] = h5py.ExternalLink("other.h5", "/x")
     return buffer.getvalue()
@@ -342,7 +347,7 @@ def sharded() -> list[bytes]:
 def shards() -> dict[str, bytes]:
     """The files that the first index names."""
     names = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")
-    return dict(zip(names, safetensors(), strict=True))
+    return dict(zip(names, safetensors()[:2], strict=True))
 
 
 def pipeline() -> list[bytes]:

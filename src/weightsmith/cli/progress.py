@@ -35,7 +35,7 @@ class ReadingProgress:
 
         err = console(stderr=True)
         columns: list[ProgressColumn] = [
-            TextColumn(action),
+            TextColumn(action, table_column=Column(no_wrap=True, min_width=len(action))),
             BarColumn(bar_width=min(40, max(4, err.width - 50))),
             DownloadColumn(table_column=Column(no_wrap=True)),
             TransferSpeedColumn(table_column=Column(no_wrap=True)),
