@@ -25,24 +25,16 @@ Self-Regularization in Deep Neural Networks".
 from collections.abc import Iterator
 
 from weightsmith.rules.finding import Finding
-from weightsmith.rules.matrices import float_weights, is_constant
 from weightsmith.rules.rule import Rule, Subject
-from weightsmith.rules.sample import sample
+from weightsmith.rules.sample import sampled_matrices
 
 THRESHOLDS = {"ratio": 10.0}
-LEAST = 64
 
 
 def look(rule: Rule, subject: Subject) -> Iterator[Finding]:
     """Yield a finding for each matrix that one direction rules."""
     ratio = subject.threshold(rule, "ratio")
-    for weight in float_weights(rule, subject, roles=("linear", "conv", "recurrent"), least_size=LEAST * LEAST):
-        rows = weight.shape[weight.info.output_axis]
-        if rows < LEAST or weight.size // rows < LEAST or is_constant(subject.sketch(weight)):
-            continue
-        seen = sample(rule, subject, weight)
-        if seen is None or seen.rows < LEAST // 2:
-            continue
+    for weight, seen in sampled_matrices(rule, subject):
         first, second = float(seen.energies[0]) ** 0.5, float(seen.energies[1]) ** 0.5
         share = float(seen.energies[0] / seen.energies.sum())
         if first > ratio * second:

@@ -28,29 +28,21 @@ from collections.abc import Iterator
 import numpy as np
 
 from weightsmith.rules.finding import Finding
-from weightsmith.rules.matrices import float_weights, is_constant
 from weightsmith.rules.rule import Rule, Subject
-from weightsmith.rules.sample import Sample, sample
+from weightsmith.rules.sample import Sample, sampled_matrices
 
 THRESHOLDS = {"directions": 4.0, "energy": 0.99}
-LEAST = 64
 
 
 def look(rule: Rule, subject: Subject) -> Iterator[Finding]:
     """Yield a finding for each matrix of hardly any rank."""
     limit, energy = subject.threshold(rule, "directions"), subject.threshold(rule, "energy")
-    for weight in float_weights(rule, subject, roles=("linear", "conv", "recurrent"), least_size=LEAST * LEAST):
-        rows = weight.shape[weight.info.output_axis]
-        if rows < LEAST or weight.size // rows < LEAST or is_constant(subject.sketch(weight)):
-            continue
-        seen = sample(rule, subject, weight)
-        if seen is None or seen.rows < LEAST // 2:
-            continue
+    for weight, seen in sampled_matrices(rule, subject):
         needed = directions(seen, energy)
         if needed <= limit:
             yield rule.finding(
                 f"{needed} of {seen.rows} directions hold {energy:.0%} of the energy of its rows of "
-                f"{weight.size // rows} "
+                f"{weight.size // weight.shape[weight.info.output_axis]} "
                 f"values ({seen.rows} rows were sampled).",
                 "Store it as a product of two thin matrices, or draw it again and train with a weaker penalty.",
                 {"directions": needed, "sampled": seen.rows, "threshold": limit, "energy": energy},

@@ -1,11 +1,13 @@
 """A bounded sample of a weight's rows and what it shows; what the rules on rank and near-duplicates share."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
+from weightsmith.rules.matrices import float_weights, is_constant
 from weightsmith.rules.rule import Rule, Subject
 from weightsmith.sources import LocalFile, Weight, read_range
 
@@ -14,6 +16,9 @@ ROWS = 64
 
 COLUMNS = 1024
 """Values of each row that are looked at, from its first on."""
+
+LEAST = 64
+"""Rows and columns from which a matrix has a rank to speak of."""
 
 _WHOLE = 1 << 24
 """Values that may be read at once where rows do not lie back to back in a file."""
@@ -91,3 +96,14 @@ def _read(subject: Subject, weight: Weight, chosen: NDArray[np.int64]) -> NDArra
 def _mapped(weight: Weight) -> bool:
     """Whether a matrix of any size can be looked into without reading the rest of it."""
     return weight.place is not None and isinstance(weight.place.file, LocalFile) and len(weight.shape) == 2
+
+
+def sampled_matrices(rule: Rule, subject: Subject) -> Iterator[tuple[Weight, Sample]]:
+    """Matrices of at least `LEAST` rows and columns that are not constant, each with its sample of enough rows."""
+    for weight in float_weights(rule, subject, roles=("linear", "conv", "recurrent"), least_size=LEAST * LEAST):
+        rows = weight.shape[weight.info.output_axis]
+        if rows < LEAST or weight.size // rows < LEAST or is_constant(subject.sketch(weight)):
+            continue
+        seen = sample(rule, subject, weight)
+        if seen is not None and seen.rows >= LEAST // 2:
+            yield weight, seen
