@@ -1,10 +1,10 @@
 """What values weights may take while they train: any, two, or mostly zeros."""
 
-from weightsmith.kinds.apply import KINDS, Kind, apply, binary, continuous, sparse
-from weightsmith.kinds.binary import Binarization, Binary
-from weightsmith.kinds.continuous import Projection
+from weightsmith.kinds.binary import Binarization, Binary, binary
+from weightsmith.kinds.catalog import KINDS, Kind, apply
+from weightsmith.kinds.continuous import Projection, continuous
 from weightsmith.kinds.controller import Assignment, KindController
-from weightsmith.kinds.sparse import Mask, Schedule
+from weightsmith.kinds.sparse import Mask, Schedule, sparse
 
 __all__ = [
     "KINDS",

@@ -1,14 +1,18 @@
 """Continuous weights, held inside bounds by projecting them back after each step."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Real
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from weightsmith.errors import InputError
+from weightsmith.kinds.controller import KindController, control
+from weightsmith.kinds.selection import plain, select
 from weightsmith.kinds.site import Site
+from weightsmith.names import Patterns
 
 
 @dataclass(frozen=True)
@@ -60,3 +64,40 @@ class Projection:
                 grouped = site.by_channel(weight)
                 norm = torch.linalg.vector_norm(grouped, dim=site.shared_dimensions(grouped), keepdim=True)
                 grouped.div_(torch.where(norm > 0, norm, 1.0))
+
+
+def continuous(
+    model: nn.Module,
+    *,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    non_negative: bool = False,
+    unit_norm: bool = False,
+    include: Patterns = "*",
+    exclude: Patterns = (),
+) -> KindController:
+    """Keep weights continuous, within bounds where some are given.
+
+    The bounds hold from now on and after every `step`, by projection; the model's parameters and their names stay what
+    they were. Weights that a parametrization computes (spectral norm, ...) cannot be projected and are left.
+
+    Args:
+        model: any module.
+        minimum: lower bound of each value.
+        maximum: upper bound of each value.
+        non_negative: no value below 0.
+        unit_norm: the weights of each output have length 1.
+        include: as for `apply`.
+        exclude: as for `apply`.
+
+    Raises:
+        InputError: bounds that contradict each other.
+    """
+    projection = Projection(minimum, maximum, non_negative, unit_norm)
+    sites, left = plain(*select(model, include, exclude))
+
+    def project(sites: Sequence[Site], progress: float) -> None:
+        for site in sites:
+            projection.project_(site.stored, site)
+
+    return control(model, "continuous", sites, left, str(projection), project)

@@ -6,7 +6,10 @@ from dataclasses import dataclass, field
 from numbers import Real
 from typing import Any
 
+from torch import nn
+
 from weightsmith.errors import InputError
+from weightsmith.kinds.selection import matrices
 from weightsmith.kinds.site import Site
 
 
@@ -81,3 +84,25 @@ class KindController:
         if state["kind"] != self.kind:
             raise InputError(f"this state is of kind '{state['kind']}', and the model's weights are {self.kind}")
         self.progress = float(state["progress"])
+
+
+def control(
+    model: nn.Module,
+    kind: str,
+    sites: list[Site],
+    left: dict[str, str],
+    values: str,
+    after_step: Callable[[Sequence[Site], float], None],
+) -> KindController:
+    """A controller over the sites of a kind, after its first step; `left` says why each other matrix is continuous."""
+    chosen = {site.name for site in sites}
+    assignments = [
+        Assignment(info.name, kind, values)
+        if info.name in chosen
+        else Assignment(info.name, "continuous", left[info.name])
+        for info in matrices(model)
+        if info.name in chosen or info.name in left
+    ]
+    controller = KindController(kind, assignments, sites, after_step)
+    controller.step(0.0)
+    return controller

@@ -6,9 +6,7 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from weightsmith.errors import InputError
-from weightsmith.kinds.binary import Binary
 from weightsmith.kinds.site import Site
-from weightsmith.kinds.sparse import Mask
 from weightsmith.names import Patterns, matches, suggestion
 from weightsmith.sources.module import describe, unwrap
 from weightsmith.weight import MATRIX_ROLES, WeightInfo
@@ -64,8 +62,7 @@ def _reason_to_leave(
 def _kind_of(site: Site) -> str:
     if not parametrize.is_parametrized(site.owner, site.attribute):
         return ""
-    names: dict[type[nn.Module], str] = {Binary: "binary", Mask: "sparse"}
-    return next((names[type(step)] for step in site.chain if type(step) in names), "")
+    return next((str(step.kind) for step in site.chain if hasattr(step, "kind")), "")
 
 
 def _of_several(site: Site) -> bool:

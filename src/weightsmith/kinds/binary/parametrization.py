@@ -1,41 +1,12 @@
 """Binary weights: two values in the forward pass, a continuous latent weight that learns behind them."""
 
-from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from weightsmith.kinds.binary.settings import Alphabet, Scale
 from weightsmith.kinds.site import by_channel, shared_dimensions
-from weightsmith.names import choose
-
-Alphabet = Literal["signs", "bits"]
-Scale = Literal["none", "tensor", "channel"]
-Ends = Literal["continuous", "binary"]
-
-
-@dataclass(frozen=True)
-class Binarization:
-    """How weights become binary.
-
-    Attributes:
-        alphabet: `signs` for {-1, +1}, `bits` for {0, 1}.
-        scale: `none`, or a factor per `tensor` or output `channel`.
-        first_and_last: kind of the model's first and last matrix, `continuous` or `binary`.
-    """
-
-    alphabet: Alphabet = "signs"
-    scale: Scale = "none"
-    first_and_last: Ends = "continuous"
-
-    def __post_init__(self) -> None:
-        choose(self.alphabet, get_args(Alphabet), "alphabet")
-        choose(self.scale, get_args(Scale), "scale")
-        choose(self.first_and_last, get_args(Ends), "first_and_last")
-
-    def __str__(self) -> str:
-        values = "-1 and +1" if self.alphabet == "signs" else "0 and 1"
-        return values if self.scale == "none" else f"{values} times a scale per {self.scale}"
 
 
 class Binary(nn.Module):
@@ -51,6 +22,8 @@ class Binary(nn.Module):
             2016, "XNOR-Net", section 3.1), for bits the mean of the positive latent weights.
         groups: for a transposed convolution its groups, else 0.
     """
+
+    kind: ClassVar[str] = "binary"
 
     def __init__(self, alphabet: Alphabet = "signs", scale: Scale = "none", groups: int = 0) -> None:
         super().__init__()

@@ -1,0 +1,7 @@
+"""Two values forward, a continuous latent weight that learns behind them."""
+
+from weightsmith.kinds.binary.apply import binary
+from weightsmith.kinds.binary.parametrization import Binary
+from weightsmith.kinds.binary.settings import Binarization
+
+__all__ = ["Binarization", "Binary", "binary"]

@@ -1,0 +1,46 @@
+"""A weight that is exactly 0 wherever its mask says so, and stays so."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from weightsmith.kinds.site import Site
+
+
+class Mask(nn.Module):
+    """Parametrization of a weight that is exactly 0 wherever its mask says so.
+
+    The mask is a buffer: it moves with the module, is copied with it and is saved in its `state_dict`.
+
+    Args:
+        weight: the weight to mask; at first nothing is masked.
+    """
+
+    kind: ClassVar[str] = "sparse"
+    mask: Tensor
+
+    def __init__(self, weight: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("mask", torch.ones_like(weight, dtype=torch.bool))
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """The weight where the mask is set, +0 elsewhere; the gradient likewise."""
+        return torch.where(self.mask, weight, 0.0)
+
+    def right_inverse(self, weight: Tensor) -> Tensor:
+        """The weight itself."""
+        return weight
+
+
+def mask_of(site: Site) -> Mask:
+    """The mask of a weight that `apply` made sparse."""
+    return next(step for step in site.chain if isinstance(step, Mask))
+
+
+def clear_masked(sites: Sequence[Site]) -> None:
+    """Set to 0 what lies behind the masks, where momentum or decay may have moved it."""
+    with torch.no_grad():
+        for site in sites:
+            site.stored.masked_fill_(~mask_of(site).mask, 0.0)
