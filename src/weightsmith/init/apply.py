@@ -16,8 +16,8 @@ from weightsmith.init.choice import Choice, Slot, choose_automatically, opens_fo
 from weightsmith.init.decision import Decision, Decisions
 from weightsmith.init.following import follow
 from weightsmith.init.schemes import find_scheme, spread
-from weightsmith.init.seeding import generator_for
 from weightsmith.names import matches, suggestion
+from weightsmith.seeding import generator_for
 from weightsmith.sources.module import describe, unwrap
 
 Wish = str | Mapping[str, Any]
