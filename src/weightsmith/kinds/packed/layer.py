@@ -1,0 +1,65 @@
+"""What packed layers of every kind check and hold."""
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from weightsmith.errors import InputError
+from weightsmith.kinds.packed.weight import PackedWeight
+from weightsmith.packing import Encoded, Format, smallest
+
+KERNEL_TYPES = (torch.float32, torch.bfloat16, torch.float16)
+"""What kernels compute in float32 and give back in the inputs' type; any other takes the plain path."""
+
+SPARSE_FORMATS: frozenset[Format] = frozenset({"bitmask", "csr", "fan_in"})
+
+
+class Layer(nn.Module):
+    """A layer over a packed weight.
+
+    Attributes:
+        formats: that its weight may be packed in.
+        weight: the packed weight.
+        bias: a parameter that does not train, or None.
+    """
+
+    formats: ClassVar[frozenset[Format]]
+    weight: PackedWeight
+    bias: nn.Parameter | None
+
+    def dense(self) -> nn.Module:
+        """The layer of torch's with float32 weights."""
+        raise NotImplementedError
+
+
+def hold(layer: Layer, weight: Encoded | PackedWeight, bias: Tensor | None) -> PackedWeight:
+    """Give a layer its weight and bias; a bias is a parameter that does not train."""
+    layer.weight = weight if isinstance(weight, PackedWeight) else PackedWeight(weight)
+    layer.bias = None if bias is None else nn.Parameter(bias.detach().clone(), requires_grad=False)
+    return layer.weight
+
+
+def check_weight(
+    name: str, weight: Encoded | PackedWeight, bias: Tensor | None, formats: frozenset[Format], dimensions: int
+) -> None:
+    """Refuse a weight or bias that a layer of this class cannot hold.
+
+    Raises:
+        InputError: it is of another format or shape.
+    """
+    if weight.layout.format not in formats:
+        raise InputError(f"{name} holds weights packed as {' or '.join(sorted(formats))}, not {weight.layout.format}")
+    if len(weight.shape) != dimensions:
+        raise InputError(f"{name} needs a weight of {dimensions} dimensions, not of shape {list(weight.shape)}")
+    if bias is not None and tuple(bias.shape) != weight.shape[:1]:
+        raise InputError(f"{name} needs a bias of shape [{weight.shape[0]}], not {list(bias.shape)}")
+
+
+def encode_as(weight: Tensor, formats: frozenset[Format]) -> Encoded:
+    """A weight packed in the smallest of some formats that loses nothing.
+
+    Raises:
+        InputError: none of them can hold it.
+    """
+    return smallest(weight.detach().cpu().float().numpy(), formats=formats).encoded

@@ -1,0 +1,66 @@
+"""What linear layers over packed weights share."""
+
+from typing import Self
+
+from torch import Tensor, nn
+
+from weightsmith.errors import InputError
+from weightsmith.kinds.packed.layer import KERNEL_TYPES, Layer, check_weight, encode_as, hold
+from weightsmith.kinds.packed.operators import call_linear, packed_linear, plain_linear, transformed, unobserved
+from weightsmith.kinds.packed.weight import PackedWeight
+from weightsmith.packing import Encoded
+
+
+class PackedLinear(Layer):
+    """y = x W^T + b with a packed weight.
+
+    Computed in float32 by a kernel on the CPU; on other devices, for float64 and under `torch.func` by a dense product.
+    Outputs have the inputs' type, autocast or not. Gradients reach the inputs and the bias, not the weight.
+
+    Args:
+        weight: of shape (out_features, in_features), in a format of the class.
+        bias: float[out_features], or None.
+
+    Raises:
+        InputError: a weight or bias of another shape or format.
+        SourceError: a weight whose parts do not fit together.
+    """
+
+    def __init__(self, weight: Encoded | PackedWeight, bias: Tensor | None = None) -> None:
+        super().__init__()
+        check_weight(type(self).__name__, weight, bias, self.formats, 2)
+        self.out_features, self.in_features = hold(self, weight, bias).shape
+
+    @classmethod
+    def from_dense(cls, layer: nn.Linear) -> Self:
+        """A packed copy of a linear layer whose values a format of the class can hold.
+
+        Raises:
+            InputError: they cannot.
+        """
+        return cls(encode_as(layer.weight, cls.formats), layer.bias)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """float[..., out_features] of float[..., in_features]; NaN and infinities spread as in a dense product."""
+        weight, bias = self.weight, self.bias
+        if not inputs.dim() or inputs.shape[-1] != self.in_features:
+            raise InputError(f"inputs of shape {list(inputs.shape)} for a layer of {self.in_features} inputs")
+        if inputs.dtype not in KERNEL_TYPES or not weight.runs_on(inputs) or transformed():
+            return plain_linear(inputs, weight.dense(), bias)
+        rows = inputs.reshape(-1, self.in_features).float()
+        offset = None if bias is None else bias.float()
+        call = call_linear if unobserved(rows) else packed_linear
+        found = call(rows, weight.parts, offset, weight.form, weight.shape)
+        return found.to(inputs.dtype).reshape(*inputs.shape[:-1], self.out_features)
+
+    def dense(self) -> nn.Linear:
+        """The layer with float32 weights."""
+        layer = nn.Linear(self.in_features, self.out_features, self.bias is not None, device="meta")
+        layer.weight = nn.Parameter(self.weight.dense())
+        if self.bias is not None:
+            layer.bias = nn.Parameter(self.bias.detach().clone())
+        return layer
+
+    def extra_repr(self) -> str:
+        """Sizes, for printed models."""
+        return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
