@@ -100,7 +100,8 @@ class OptimizerHooks:
 
     def watch(self, watched: Sequence[Watched]) -> None:
         """Measure these weights from the next step on."""
-        self._measurement = StepMeasurement(watched)
+        known = self._measurement
+        self._measurement = StepMeasurement(watched, known.signs, known.masks)
 
     def rehearse(self) -> None:
         """Measure nothing once, so that the first measured step finds its memory and compiled code ready."""

@@ -1,6 +1,6 @@
 """What one optimizer step did to its weights: the values before are copied, compared and forgotten."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -8,6 +8,7 @@ from torch import Tensor
 
 from weightsmith.kernels.step import squared_norm, weight_statistics
 from weightsmith.recording import device
+from weightsmith.recording.discrete import Look, Masks, Signs, kinds_of
 from weightsmith.recording.watched import Watched
 from weightsmith.sketch import Sketch
 from weightsmith.sources.module import as_numpy
@@ -30,6 +31,7 @@ class WeightStep:
         gradient: sum of squares and number of non-finite values of its gradient; None where it had none.
         gradient_index: flat index of the gradient's first non-finite value, where that is known.
         effective: for a parametrized weight, sum of squares, zeros and non-finite values as the model uses it.
+        discrete: more series of a binary, ternary or sparse weight.
     """
 
     watched: Watched
@@ -38,16 +40,32 @@ class WeightStep:
     gradient: Numbers | None = None
     gradient_index: int | None = None
     effective: Numbers | None = None
+    discrete: tuple[Look, ...] = ()
 
 
 @dataclass
 class StepMeasurement:
-    """The weights of one optimizer, around one of its steps: `before`, `gradients`, `after`, in this order."""
+    """The weights of one optimizer, around one of its steps: `before`, `gradients`, `after`, in this order.
+
+    Attributes:
+        watched: the weights.
+        signs: what is remembered of the binary and ternary ones, by name.
+        masks: what is remembered of the sparse ones, by name.
+    """
 
     watched: Sequence[Watched]
+    signs: dict[str, Signs] = field(default_factory=dict, repr=False)
+    masks: dict[str, Masks] = field(default_factory=dict, repr=False)
     _previous: dict[_Key, Tensor] = field(default_factory=dict, repr=False)
     _gradients: dict[str, Numbers] = field(default_factory=dict, repr=False)
     _located: dict[str, int | None] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        kinds = {one.name: (one, kinds_of(one)) for one in self.watched if one.parametrization is not None}
+        discrete = {name: one for name, (one, found) in kinds.items() if found & {"binary", "ternary"}}
+        sparse = {name: one for name, (one, found) in kinds.items() if "sparse" in found}
+        self.signs = {name: self.signs.get(name) or Signs(one) for name, one in discrete.items()}
+        self.masks = {name: self.masks.get(name) or Masks(one) for name, one in sparse.items()}
 
     def before(self) -> None:
         """Copy the weights. The copies' memory is kept for the next time: one more copy of what is trained."""
@@ -58,6 +76,8 @@ class StepMeasurement:
                 if copy is None or copy.shape != original.shape or copy.device != original.device:
                     copy = self._previous[key] = torch.empty_like(original)
                 copy.copy_(original)
+        for signs in self.signs.values():
+            signs.before()
 
     def gradients(self, scale: Tensor | None = None) -> None:
         """Measure the gradients as they are now, divided by `scale` (a loss scaler's) if given."""
@@ -77,9 +97,17 @@ class StepMeasurement:
                 numbers = _added([_weight_statistics(now, before) for before, now in moved])
                 size = sum(now.numel() for _, now in moved)
                 gradient, index = self._gradients.get(watched.name), self._located.get(watched.name)
-                effective = _effective(watched.value()) if watched.parametrization is not None else None
-                steps.append(WeightStep(watched, size, numbers, gradient, index, effective))
+                value = watched.value() if watched.parametrization is not None else None
+                effective = None if value is None else _effective(value)
+                looks = () if value is None else tuple(self._looks(watched.name, value))
+                steps.append(WeightStep(watched, size, numbers, gradient, index, effective, looks))
         return steps
+
+    def _looks(self, name: str, value: Tensor) -> Iterator[Look]:
+        if name in self.signs:
+            yield self.signs[name].after(value, self._previous.get((name, 0)))
+        if name in self.masks:
+            yield self.masks[name].after(value)
 
 
 def gradients_of(watched: Watched, scale: Tensor | None = None) -> list[Tensor]:

@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 
 from weightsmith.recording.activations import Activations
 from weightsmith.recording.budget import Budget, Spacing, Stopwatch
+from weightsmith.recording.discrete import latent_of
 from weightsmith.recording.hooks import OptimizerHooks, Taken, WeightSampler
 from weightsmith.recording.measure import locate_non_finite, take_sketch
 from weightsmith.recording.report import Reporter
@@ -97,6 +98,9 @@ class Observer:
     def _rehearse_sketches(self) -> None:
         for one in self._watched:
             take_sketch(one.value())
+            latent = latent_of(one)
+            if latent is not None:
+                take_sketch(latent)
 
     def sketch_weights(self, step: int, everything: bool) -> None:
         """Sketch the trainable weights, or everything with its norm and zeros: at the start and at the end."""
@@ -107,6 +111,9 @@ class Observer:
                 if not (trainable and sketched) and (trainable or everything):
                     state = everything and not (trainable and measured)
                     self._reporter.sketch(step, one, "weight", [take_sketch(one.value())], state)
+                    latent = latent_of(one)
+                    if latent is not None:
+                        self._reporter.sketch(step, one, "latent", [take_sketch(latent)])
         self.sketched += not sketched
         self._last_sketched = step
         self._spacing.done(step, self._stopwatch.seconds["training"])

@@ -12,6 +12,7 @@ from torch import Tensor
 from weightsmith.errors import InputError
 from weightsmith.recording.buffer import Buffer
 from weightsmith.recording.device import Copy, Deferred
+from weightsmith.recording.discrete import Look
 from weightsmith.recording.measure import Numbers, WeightStep, locate_non_finite
 from weightsmith.recording.watched import Watched
 from weightsmith.sketch import Sketch
@@ -60,6 +61,9 @@ class Reporter:
 
     def weight_steps(self, step: int, taken: Sequence[WeightStep]) -> None:
         """What one step did to weights, and the norm of all their gradients together."""
+        for one in taken:
+            for look in one.discrete:
+                self._look(step, one.watched.name, look)
         rows = [_row(one) for one in taken]
         if not any(isinstance(row, Tensor) for row in rows):
             self._absorb(step, taken, rows)
@@ -105,6 +109,16 @@ class Reporter:
         """The loss of a step is not finite."""
         self.alarmed = self.alarmed or ("loss", None) not in self._reported
         self.non_finite(step, "loss")
+
+    def _look(self, step: int, weight: str, look: Look) -> None:
+        def receive(values: Sequence[float]) -> None:
+            for name, value in zip(look.names, values, strict=True):
+                self._buffer.add(name, weight, step, value)
+
+        if look.numbers.is_cpu:
+            receive(look.numbers.tolist())
+        else:
+            self._deferred.add(look.numbers, receive)
 
     def _arrived(self, name: str, step: int, weight: str | None, values: list[float]) -> None:
         self._number(name, step, weight, values[0])

@@ -15,7 +15,9 @@ Status = Literal["running", "completed", "failed", "interrupted", "lost"]
 
 STATUSES: tuple[Status, ...] = get_args(Status)
 
-Quantity = Literal["weight", "gradient"]
+Quantity = Literal["weight", "gradient", "latent"]
+"""`latent`: what a binary or ternary weight is computed from."""
+
 QUANTITIES: tuple[Quantity, ...] = get_args(Quantity)
 
 
@@ -37,7 +39,7 @@ class Series:
 
 @dataclass(frozen=True)
 class SketchRecord:
-    """The sketch of a weight or of its gradient at one step."""
+    """The sketch of a weight, of its gradient or of its latent values at one step."""
 
     weight: str
     quantity: Quantity
