@@ -83,6 +83,30 @@ def safetensors() -> list[bytes]:
         return [plain, extended, path.read_bytes()]
 
 
+def packed() -> list[bytes]:
+    """A weight in each format, with and without scales."""
+    from weightsmith.packing import encode
+    from weightsmith.sources.packed import write_packed
+
+    random = np.random.default_rng(0)
+    signs = random.choice([-0.5, 0.5], (5, 11)).astype(np.float32)
+    sparse = np.where(random.random((6, 20)) < 0.2, random.standard_normal((6, 20)), 0).astype(np.float32)
+    own = np.arange(1, 6, dtype=np.float32)[:, None]
+    first = {"s.weight": encode(signs, "binary"), "b.weight": encode(np.where(signs > 0, own, 0), "binary")}
+    first |= {"t.weight": encode(signs * (signs > 0) * own, "ternary"), "s.bias": own[0]}
+    second = {f"{form}.weight": encode(sparse, form) for form in ("bitmask", "csr", "fan_in")}
+    second |= {f"{form}.signs": encode(np.sign(sparse), form) for form in ("bitmask", "csr")}
+    second |= {"fan_in.signs": encode(np.eye(4, 9, dtype=np.float32) * 2, "fan_in", values="signs")}
+    third = {f"{name}.weight": encode(sparse, "csr", values=name) for name in ("float32", "float16", "bfloat16")}
+    files = []
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "a.safetensors"
+        for entries in (first, second, third):
+            write_packed(path, entries, {"format": "pt"})
+            files.append(path.read_bytes())
+    return files
+
+
 def _state() -> dict[str, Any]:
     import torch
 
@@ -377,7 +401,7 @@ def configs() -> list[bytes]:
 
 def anything() -> list[bytes]:
     """One of each, and what is no checkpoint at all."""
-    own = (safetensors, torch_zip, torch_legacy, onnx, tflite, npy, npz, hdf5, keras, gguf, sharded)
+    own = (safetensors, packed, torch_zip, torch_legacy, onnx, tflite, npy, npz, hdf5, keras, gguf, sharded)
     return [seed for make in own for seed in make()] + [b"", gzip.compress(b"weights", mtime=0), b"\x80\x04]q\0."]
 
 
@@ -385,6 +409,7 @@ TARGETS: dict[str, Target] = {
     target.name: target
     for target in (
         Target("safetensors", "case.safetensors", safetensors, _reader("safetensors")),
+        Target("packed", "case.packed.safetensors", packed, _reader("packed")),
         Target("torch", "case.pt", torch_zip, _reader("torch")),
         Target("torch-legacy", "case.pth", torch_legacy, _reader("torch")),
         Target("torchscript", "case.jit", torchscript, _reader("torchscript")),

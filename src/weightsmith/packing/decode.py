@@ -57,10 +57,9 @@ def _offsets(encoded: Encoded) -> Array:
     """Where each row's values start among all, and where the last ends: int64[rows + 1]; of no use to bit planes."""
     rows, _ = encoded.matrix
     if encoded.format == "csr":
-        pointers: Array = encoded.tensors["pointers"].astype(np.int64)
-        return pointers
+        return np.array(encoded.tensors["pointers"], np.int64)
     if encoded.format == "fan_in":
-        return np.arange(rows + 1, dtype=np.int64) * encoded.tensors["columns"].shape[1]
+        return np.arange(rows + 1, dtype=np.int64) * int(encoded.tensors["columns"].shape[1])
     offsets = np.zeros(rows + 1, np.int64)
     if encoded.format == "bitmask":
         np.cumsum(ONES[encoded.tensors["mask"]].sum(axis=1, dtype=np.int64), out=offsets[1:])

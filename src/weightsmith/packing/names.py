@@ -2,7 +2,8 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
 from weightsmith.errors import InputError, SourceError
@@ -14,6 +15,8 @@ METADATA: Final = "weightsmith.packed"
 """Key of the file's metadata under which the JSON lies."""
 
 VERSION: Final = 1
+
+ADVICE: Final = "the file is damaged or was written by something else; pack the model again"
 
 _Part = TypeVar("_Part", bound=Shaped)
 _MOST_AXES: Final = 32
@@ -27,17 +30,16 @@ def to_tensors(entries: Mapping[str, Encoded | Array]) -> tuple[dict[str, Array]
         entries: weights by name; plain arrays are kept as they are.
 
     Raises:
-        InputError: two of them would share a name; a part that does not fit.
+        InputError: two of them would share a name.
+        SourceError: a part does not fit; the message names the weight.
     """
     tensors: dict[str, Array] = {}
     weights: dict[str, Any] = {}
     for name, entry in entries.items():
         parts = {"": entry} if not isinstance(entry, Encoded) else entry.tensors
         if isinstance(entry, Encoded):
-            try:
+            with naming(name):
                 check_encoded(entry)
-            except SourceError as error:
-                raise InputError(f"'{printable(name)}' {error}") from None
             if entry.format != "dense":
                 weights[name] = describe(entry.layout)
         for part, array in parts.items():
@@ -48,7 +50,7 @@ def to_tensors(entries: Mapping[str, Encoded | Array]) -> tuple[dict[str, Array]
     try:
         assign(parse(text), tensors)
     except SourceError as error:
-        raise InputError(str(error)) from None
+        raise InputError(f"{error}: give it another name") from None
     return tensors, text
 
 
@@ -66,17 +68,27 @@ def from_tensors(tensors: Mapping[str, Array], text: str) -> dict[str, Encoded |
             fit; the message names the weight.
     """
     entries: dict[str, Encoded | Array] = {}
-    for name, (layout, parts) in assign(parse(text), tensors).items():
-        if layout is None:
-            entries[name] = parts[""]
-            continue
-        encoded = Encoded(layout.format, layout.shape, parts, layout.alphabet)
-        try:
-            check_encoded(encoded)
-        except SourceError as error:
-            raise SourceError(f"'{printable(name[:200])}' {error}") from None
-        entries[name] = encoded
+    layouts = parse(text)
+    try:
+        for name, (layout, parts) in assign(layouts, tensors).items():
+            if layout is None:
+                entries[name] = parts[""]
+                continue
+            entries[name] = encoded = Encoded(layout.format, layout.shape, parts, layout.alphabet)
+            with naming(name):
+                check_encoded(encoded)
+    except SourceError as error:
+        raise SourceError(f"{error}: {ADVICE}") from None
     return entries
+
+
+@contextmanager
+def naming(name: str) -> Iterator[None]:
+    """Put the name of a weight before what is wrong with it."""
+    try:
+        yield
+    except SourceError as error:
+        raise SourceError(f"'{printable(name[:200])}' {error}") from None
 
 
 def parse(text: str) -> dict[str, Layout]:
@@ -90,22 +102,26 @@ def parse(text: str) -> dict[str, Layout]:
     except SourceError:  # of the hook; it is a ValueError too
         raise
     except (ValueError, RecursionError) as error:
-        raise SourceError(f"its {METADATA} metadata is no JSON: {error}") from None
+        raise SourceError(f"its metadata is no JSON ({error}): {ADVICE}") from None
     version = found.get("version") if isinstance(found, dict) else None
     if type(version) is not int:
-        raise SourceError(f"its {METADATA} metadata states no version")
+        raise SourceError(f"its metadata states no version: {ADVICE}")
     if version != VERSION:
-        raise SourceError(f"it is packed in version {version}, and this Weightsmith reads version {VERSION}: update it")
+        shown = str(version)[:20]
+        raise SourceError(f"it is packed in version {shown}, and this Weightsmith reads version {VERSION}: update it")
     if found.keys() != {"version", "weights"} or not isinstance(found["weights"], dict):
-        raise SourceError(f"its {METADATA} metadata must have version and weights alone")
-    return {name: _layout(name, value) for name, value in found["weights"].items()}
+        raise SourceError(f"its metadata must have version and weights alone: {ADVICE}")
+    try:
+        return {name: _layout(name, value) for name, value in found["weights"].items()}
+    except SourceError as error:
+        raise SourceError(f"{error}: {ADVICE}") from None
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         ((twice, _),) = Counter(name for name, _ in pairs).most_common(1)
-        raise SourceError(f"its {METADATA} metadata names '{printable(twice[:200])}' twice")
+        raise SourceError(f"its metadata names '{printable(twice[:200])}' twice: {ADVICE}")
     return found
 
 
@@ -159,10 +175,8 @@ def assign(
             raise SourceError(f"'{printable(name[:200])}' is there twice, packed and plain")
         found.setdefault(name, (None if plain else layouts[name], {}))[1][part] = array
     for name, layout in layouts.items():
-        try:
+        with naming(name):
             check_layout(layout, found[name][1] if name in found else {})
-        except SourceError as error:
-            raise SourceError(f"'{printable(name[:200])}' {error}") from None
     return found
 
 

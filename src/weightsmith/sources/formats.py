@@ -62,6 +62,14 @@ FORMATS: Final[dict[str, Format]] = {
             "any range of any tensor, straight from the file",
         ),
         Format(
+            "packed",
+            "a packed model",
+            (".packed.safetensors",),
+            "safetensors with `weightsmith.packed` in its metadata",
+            "packed:open_packed",
+            "weight by weight, decoded in blocks, as [packing.md](packing.md) describes",
+        ),
+        Format(
             "index",
             "the index of a sharded checkpoint",
             (".safetensors.index.json", ".bin.index.json"),

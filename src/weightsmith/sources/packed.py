@@ -1,19 +1,17 @@
 """Packed weights in a safetensors file: decoded when they are read, a few rows at a time. docs/packing.md has it."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from weightsmith.errors import InputError, SourceError
 from weightsmith.names import printable
 from weightsmith.packing import METADATA, Array, Encoded, Layout, blocks, from_tensors, to_tensors
-from weightsmith.packing.names import assign, parse
+from weightsmith.packing.names import ADVICE, assign, naming, parse
 from weightsmith.sources.file import FileLike
 from weightsmith.sources.roles import infer_role
 from weightsmith.sources.safetensors import open_safetensors, write_safetensors
 from weightsmith.sources.source import Source, Weight
 from weightsmith.weight import WeightInfo
-
-_ADVICE = "the file is damaged or was not written by Weightsmith; pack the model again"
 
 
 def open_packed(what: FileLike) -> Source:
@@ -42,15 +40,38 @@ def unpacked(source: Source) -> Source:
     if not is_packed(source):
         raise SourceError(f"{label} is not packed: open it as it is, or pack it with `weightsmith pack`")
     try:
-        assigned = assign(parse(source.metadata[METADATA]), source)
+        layouts = parse(source.metadata[METADATA])
     except SourceError as error:
-        raise SourceError(f"{label}: {error}: {_ADVICE}") from None
+        raise SourceError(f"{label}: {error}") from None
+    try:
+        assigned = assign(layouts, source)
+    except SourceError as error:
+        raise SourceError(f"{label}: {error}: {ADVICE}") from None
     weights = [
         parts[""] if layout is None else _weight(label, name, layout, parts)
-        for name, (layout, parts) in assigned.items()
+        for name in _in_order(assigned, layouts)
+        for layout, parts in [assigned[name]]
     ]
     metadata = {key: text for key, text in source.metadata.items() if key != METADATA}
     return Source(source.label, weights, metadata, file_format="packed", files=source.files)
+
+
+def _in_order(assigned: Mapping[str, tuple[Layout | None, object]], packed: Iterable[str]) -> list[str]:
+    """The names as the model has them, as nearly as the file tells.
+
+    Packed weights keep the model's order in the metadata, plain ones theirs among tensors of one type. A bias follows
+    the weight of its layer, and takes along what comes before it.
+    """
+    order: list[str] = []
+    waiting = list(packed)
+    for name, (layout, _) in assigned.items():
+        if layout is None:
+            layer = name.rpartition(".")[0]
+            beside = [other for other in waiting if other.rpartition(".")[0] == layer]
+            upto = waiting.index(beside[-1]) + 1 if beside else 0
+            order += [*waiting[:upto], name]
+            del waiting[:upto]
+    return order + waiting
 
 
 def _weight(label: str, name: str, layout: Layout, parts: Mapping[str, Weight]) -> Weight:
@@ -62,9 +83,10 @@ def _reader(label: str, name: str, layout: Layout, parts: Mapping[str, Weight]) 
     def read() -> Iterator[Array]:
         arrays = {part: weight.read() for part, weight in parts.items()}
         try:
-            yield from blocks(Encoded(layout.format, layout.shape, arrays, layout.alphabet))
+            with naming(name):
+                yield from blocks(Encoded(layout.format, layout.shape, arrays, layout.alphabet))
         except SourceError as error:
-            raise SourceError(f"{label}: '{printable(name[:200])}' {error}: {_ADVICE}") from None
+            raise SourceError(f"{label}: {error}: {ADVICE}") from None
 
     return read
 
@@ -80,8 +102,8 @@ def write_packed(
         metadata: free text for the header, beside what tells how to unpack.
 
     Raises:
-        InputError: names that clash, parts that do not fit, a type that no file can hold; nothing is written.
-        SourceError: the disk is full or the folder cannot be written; nothing remains of the new file.
+        InputError: names that clash, a type that no file can hold; nothing is written.
+        SourceError: parts that do not fit; the disk is full or the folder cannot be written; nothing remains.
     """
     if METADATA in (metadata or {}):
         raise InputError(f"the metadata '{METADATA}' is what packing itself writes: leave it out")
@@ -105,5 +127,5 @@ def read_packed(what: FileLike) -> tuple[dict[str, Encoded | Array], dict[str, s
     try:
         entries = from_tensors({name: weight.read() for name, weight in source.items()}, source.metadata[METADATA])
     except SourceError as error:
-        raise SourceError(f"{label}: {error}: {_ADVICE}") from None
+        raise SourceError(f"{label}: {error}") from None
     return entries, {key: text for key, text in source.metadata.items() if key != METADATA}

@@ -74,7 +74,12 @@ def open_single(file: File, file_format: Format | None = None) -> Source:
     file_format = file_format or recognize(file)
     module, _, function = file_format.opener.partition(":")
     opener = getattr(import_module(f"weightsmith.sources.{module}"), function)
-    return cast("Callable[[File], Source]", opener)(file)
+    found = cast("Callable[[File], Source]", opener)(file)
+    if found.file_format != "safetensors":
+        return found
+    from weightsmith.sources.packed import is_packed, unpacked  # loads NumPy, as the reader of safetensors has
+
+    return unpacked(found) if is_packed(found) else found
 
 
 def _by_content(file: File, head: bytes) -> str | None:
