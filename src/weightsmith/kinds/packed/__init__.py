@@ -3,6 +3,7 @@
 from weightsmith.kinds.packed.binary_conv2d import BinaryConv2d
 from weightsmith.kinds.packed.binary_linear import BinaryLinear
 from weightsmith.kinds.packed.choice import Choice, Choices
+from weightsmith.kinds.packed.files import load_packed, save_packed
 from weightsmith.kinds.packed.pack import pack
 from weightsmith.kinds.packed.sparse_conv2d import SparseConv2d
 from weightsmith.kinds.packed.sparse_linear import SparseLinear
@@ -17,6 +18,8 @@ __all__ = [
     "SparseConv2d",
     "SparseLinear",
     "TernaryLinear",
+    "load_packed",
     "pack",
+    "save_packed",
     "unpack",
 ]

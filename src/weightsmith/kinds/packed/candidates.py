@@ -65,7 +65,7 @@ def candidates(model: nn.Module, keep: Patterns, values: Floats) -> list[Candida
     whole = _read_whole(model)
     found = [Candidate(info, *_owner(model, info.name)) for info in matrices(model)]
     for candidate in found:
-        _bake(candidate.owner)
+        bake(candidate.owner)
         candidate.reason = _reason(candidate, keep, whole)
     _leave_tied(found)
     for candidate in found:
@@ -88,7 +88,7 @@ def _attribute(candidate: Candidate) -> str:
     return candidate.info.name.rpartition(".")[2]
 
 
-def _bake(owner: nn.Module) -> None:
+def bake(owner: nn.Module) -> None:
     """Replace what our kinds compute by its values, also where the layer stays dense.
 
     Not by `remove_parametrizations`, which would take the weight from the model that was copied too: copies of a

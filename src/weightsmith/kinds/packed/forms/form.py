@@ -75,7 +75,7 @@ def floats(tensor: Tensor) -> Floats:
 
 def tensor(values: NDArray[np.generic]) -> Tensor:
     """The array as a tensor, which may share its memory; a read-only one is copied."""
-    contiguous = np.ascontiguousarray(values)
+    contiguous = np.ascontiguousarray(values).reshape(values.shape)  # it gives scalars an axis
     return torch.from_numpy(contiguous if contiguous.flags.writeable else contiguous.copy())
 
 

@@ -1,0 +1,141 @@
+"""What a file says of the layers it holds, and building them from a model's own: only classes of the table below."""
+
+import json
+from collections.abc import Mapping
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+
+from weightsmith.errors import InputError, SourceError
+from weightsmith.kinds.packed.binary_conv2d import BinaryConv2d
+from weightsmith.kinds.packed.binary_linear import BinaryLinear
+from weightsmith.kinds.packed.convolution import arguments
+from weightsmith.kinds.packed.folding import NORMS, FoldedNorm
+from weightsmith.kinds.packed.forms import fast_forms, tensor
+from weightsmith.kinds.packed.layer import Layer
+from weightsmith.kinds.packed.sparse_conv2d import SparseConv2d
+from weightsmith.kinds.packed.sparse_linear import SparseLinear
+from weightsmith.kinds.packed.ternary_linear import TernaryLinear
+from weightsmith.kinds.packed.weight import PackedWeight
+from weightsmith.names import printable
+from weightsmith.packing import Array, Encoded, decode
+
+METADATA: Final = "weightsmith.layers"
+"""Key of a file's metadata under which the layers lie, as JSON: a class of `CLASSES` and its options by module path."""
+
+CLASSES: Final[dict[str, tuple[type[nn.Module], ...]]] = {
+    BinaryLinear.__name__: (nn.Linear,),
+    TernaryLinear.__name__: (nn.Linear,),
+    SparseLinear.__name__: (nn.Linear,),
+    BinaryConv2d.__name__: (nn.Conv2d,),
+    SparseConv2d.__name__: (nn.Conv2d,),
+    FoldedNorm.__name__: NORMS,
+}
+"""What a file may ask for, and which modules of the model it may stand for."""
+
+LAYERS: Final[dict[str, type[Layer]]] = {
+    layer.__name__: layer for layer in (BinaryLinear, TernaryLinear, SparseLinear, BinaryConv2d, SparseConv2d)
+}
+
+Entries = Mapping[str, Encoded | Array]
+
+
+def describe_layers(model: nn.Module) -> str:
+    """The layers of a packed model, for the metadata of its file."""
+    found: dict[str, dict[str, str]] = {}
+    for path, module in model.named_modules(remove_duplicate=False):
+        if isinstance(module, Layer):
+            found[path] = {"layer": type(module).__name__, "form": module.weight.fast}
+        elif isinstance(module, FoldedNorm):
+            found[path] = {"layer": "FoldedNorm"}
+    return json.dumps(found, separators=(",", ":"))
+
+
+def parse_layers(text: str) -> dict[str, dict[str, str]]:
+    """Undo `describe_layers`.
+
+    Raises:
+        SourceError: it is no such JSON, or names a class that is not in `CLASSES`.
+    """
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise SourceError(f"its {METADATA} metadata is no JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise SourceError(f"its {METADATA} metadata is no table of layers")
+    for path, options in found.items():
+        shown = printable(path[:200])
+        if not isinstance(options, dict) or not all(isinstance(value, str) for value in options.values()):
+            raise SourceError(f"its {METADATA} metadata describes '{shown}' by something else than text")
+        if options.get("layer") not in CLASSES:
+            raise SourceError(
+                f"'{shown}' is of the class {printable(str(options.get('layer'))[:40])}, which is none of ours"
+            )
+    return found
+
+
+def stand_in(path: str, module: nn.Module | None, options: Mapping[str, str]) -> type[nn.Module]:
+    """The class that a file asks for, if the model's module can give its place to it.
+
+    Raises:
+        InputError: the model has no such module, or one of another class.
+    """
+    name = options["layer"]
+    wanted = CLASSES[name]
+    if type(module) not in wanted:
+        has = "no such module" if module is None else f"a {type(module).__name__} there"
+        raise InputError(
+            f"'{printable(path[:200])}' is a {name} in the file, for a {wanted[0].__name__}, and the model has {has}"
+        )
+    return LAYERS.get(name, FoldedNorm)
+
+
+def build_norm(module: nn.Module) -> FoldedNorm:
+    """What stands for a norm that was folded."""
+    assert isinstance(module, NORMS)
+    return FoldedNorm(module.num_features, 2 if isinstance(module, nn.BatchNorm1d) else 4, module.eps)
+
+
+def build_layer(
+    layer: type[Layer],
+    module: nn.Module,
+    options: Mapping[str, str],
+    weight: Encoded | PackedWeight,
+    bias: Tensor | None,
+) -> Layer:
+    """A packed layer with the geometry of the model's own."""
+    if isinstance(weight, Encoded):
+        ways = fast_forms(weight.layout)
+        asked = options.get("form", "")
+        weight = PackedWeight(weight, asked if asked in ways else ways[0])
+    given = arguments(module) if isinstance(module, nn.Conv2d) else {}
+    return layer(weight, bias, **given).eval()
+
+
+def below(path: str, name: str) -> str:
+    """The dotted name of what a module of that path has under a name."""
+    return f"{path}.{name}" if path else name
+
+
+def check_shape(name: str, found: tuple[int, ...], wanted: tuple[int, ...]) -> None:
+    """Refuse a tensor of another shape than the model's.
+
+    Raises:
+        InputError: with its name and both shapes.
+    """
+    if tuple(found) != tuple(wanted):
+        raise InputError(
+            f"'{printable(name[:200])}' is {list(found)} in the file and {list(wanted)} in the model: "
+            "give the model that was packed"
+        )
+
+
+def as_tensor(entry: Encoded | Array) -> Tensor:
+    """What an entry holds as a tensor of its own type; of a packed weight float32."""
+    values = decode(entry) if isinstance(entry, Encoded) else entry
+    extended = {"bfloat16": torch.bfloat16, "float8_e4m3fn": torch.float8_e4m3fn, "float8_e5m2": torch.float8_e5m2}
+    if values.dtype.name in extended:
+        bits = tensor(values.view(f"uint{8 * values.dtype.itemsize}"))
+        return bits.view(extended[values.dtype.name])
+    return tensor(values)
