@@ -161,7 +161,7 @@ def _forms(owner: nn.Module, values: Floats) -> dict[str, Encoded]:
     zeros = float((matrix == 0).mean())
     found: dict[str, Encoded] = {}
     for name in LAYERS[type(owner)]:
-        if name == "sparse" and zeros < _ZEROS:
+        if (name == "sparse" and zeros < _ZEROS) or (name == "ternary" and "binary" in found):
             continue
         try:
             if name == "sparse":

@@ -95,7 +95,7 @@ def _builders(plan: Plan, activations: str) -> dict[str, Callable[[], dict[int, 
     """What makes the layers of each candidate, by form and, where a form is held in several ways, `form:way`."""
     found: dict[str, Callable[[], dict[int, Layer]]] = {}
     for kind, encoded in plan.group[0].forms.items():
-        for way in fast_forms(encoded.layout, activations):
+        for way in fast_forms(encoded):
             found[f"{kind}:{way}"] = lambda kind=kind, way=way: _build(plan, kind, way)  # type: ignore[misc]
     return found
 

@@ -106,7 +106,7 @@ def build_layer(
 ) -> Layer:
     """A packed layer with the geometry of the model's own."""
     if isinstance(weight, Encoded):
-        ways = fast_forms(weight.layout)
+        ways = fast_forms(weight)
         asked = options.get("form", "")
         weight = PackedWeight(weight, asked if asked in ways else ways[0])
     given = arguments(module) if isinstance(module, nn.Conv2d) else {}

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from weightsmith.errors import SourceError
-from weightsmith.kinds.packed.forms import FORMS, array, form_on, part_names, plain_form, tensor
+from weightsmith.kinds.packed.forms import FORMS, array, fast_forms, form_on, part_names, tensor
 from weightsmith.kinds.packed.operators import unpack
 from weightsmith.packing import Encoded, check_encoded
 
@@ -21,7 +21,7 @@ class PackedWeight(nn.Module):
 
     Args:
         encoded: what to hold.
-        fast: name of the form to hold on the CPU; by default the one that torch decodes.
+        fast: name of the form to hold on the CPU; by default the likeliest of `fast_forms`.
 
     Raises:
         SourceError: parts that do not fit together.
@@ -29,12 +29,12 @@ class PackedWeight(nn.Module):
 
     def __init__(self, encoded: Encoded, fast: str | None = None) -> None:
         super().__init__()
+        check_encoded(encoded)
         self.layout = encoded.layout
         self.values = encoded.values
-        self.fast = fast or plain_form(encoded.layout)
+        self.fast = fast or fast_forms(encoded)[0]
         self.form = ""
         self._count = 0
-        check_encoded(encoded)
         self._hold(encoded, torch.empty(0).device)
 
     @property

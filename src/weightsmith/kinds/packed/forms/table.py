@@ -1,14 +1,32 @@
 """All resident forms by name, and which of them a packed weight takes."""
 
+import numpy as np
 from torch import device
 
 from weightsmith.kinds.packed.forms.bits import Bits, Planes
 from weightsmith.kinds.packed.forms.coordinates import Coordinates
 from weightsmith.kinds.packed.forms.form import Form
+from weightsmith.kinds.packed.forms.sparse import Sparse
 from weightsmith.kinds.packed.forms.stored import Stored
-from weightsmith.packing import Layout
+from weightsmith.kinds.packed.forms.tiles import PlaneTiles, Tiles
+from weightsmith.packing import Encoded, Layout
 
-FORMS: dict[str, Form] = {form.name: form for form in (Bits("signs"), Bits("bits"), Planes(), Coordinates(), Stored())}
+FORMS: dict[str, Form] = {
+    form.name: form
+    for form in (
+        Bits("signs"),
+        Bits("bits"),
+        Planes(),
+        Coordinates(),
+        Stored(),
+        Tiles("signs"),
+        Tiles("bits"),
+        PlaneTiles(),
+        Sparse("csr"),
+        Sparse("bitmask"),
+        Sparse("signs"),
+    )
+}
 
 
 def plain_form(layout: Layout) -> str:
@@ -25,6 +43,22 @@ def form_on(place: device, layout: Layout, fast: str) -> str:
     return fast if place.type == "cpu" else plain_form(layout)
 
 
-def fast_forms(layout: Layout, activations: str = "float32") -> list[str]:
-    """The forms that a kernel reads for such a weight, the usual one first; the plain one where there is no kernel."""
-    return [plain_form(layout)]
+def fast_forms(encoded: Encoded) -> list[str]:
+    """The forms in which kernels read such a weight, the likeliest first; the plain one where there is no kernel."""
+    layout = encoded.layout
+    convolution = len(layout.shape) == 4
+    if layout.format == "binary":
+        return [f"tiles of {layout.alphabet}"]
+    if layout.format == "ternary":
+        return ["planes" if convolution else "tiles of planes"]
+    from weightsmith.kernels.sparse import candidates
+
+    size = max(1, layout.size)
+    ways = candidates(layout.shape, 1 - count_nonzero(encoded) / size) or ("csr",)
+    return [f"sparse {way}" for way in ways if way != "signs" or encoded.values == "signs"]
+
+
+def count_nonzero(encoded: Encoded) -> int:
+    """How many values of a sparse weight are kept."""
+    tensors = encoded.tensors
+    return int(np.bitwise_count(tensors["mask"]).sum()) if "mask" in tensors else tensors["columns"].size

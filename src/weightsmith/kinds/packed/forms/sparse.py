@@ -1,0 +1,78 @@
+"""Sparse weights as their kernels read them."""
+
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from weightsmith.kinds.packed.forms.form import Floats, Form, Geometry, Parts, array, tensor
+from weightsmith.kinds.packed.forms.recode import recode
+from weightsmith.packing import Encoded, Layout, decode, matrix_shape
+
+_SIGNED = {"uint16": np.int16, "uint32": np.int32, "uint64": np.int64}
+"""Types in which torch keeps unsigned words, whose bits are the same."""
+
+
+class Sparse(Form):
+    """One of the forms of `weightsmith.kernels.sparse`, its arrays in the order of its fields.
+
+    Args:
+        way: a name from its `FORMS`.
+    """
+
+    def __init__(self, way: str) -> None:
+        self.way = way
+        self.name = f"sparse {way}"
+
+    def reside(self, encoded: Encoded) -> list[Tensor]:
+        """As `Form.reside`."""
+        from weightsmith.kernels.sparse import from_dense
+
+        weight = from_dense(decode(encoded).reshape(encoded.matrix), self.way)
+        arrays = (getattr(weight, field.name) for field in fields(weight) if field.name != "shape")
+        return [tensor(values.view(_SIGNED.get(values.dtype.name, values.dtype))) for values in arrays]
+
+    def encode(self, parts: Parts, layout: Layout, values: str) -> Encoded:
+        """As `Form.encode`."""
+        return recode(self.dense(parts, layout.shape), layout, values)
+
+    def dense(self, parts: Parts, shape: Sequence[int]) -> Tensor:
+        """As `Form.dense`."""
+        from weightsmith.kernels.sparse import to_dense
+
+        return torch.from_numpy(to_dense(self._weight(parts, shape))).reshape(tuple(shape))
+
+    def linear(self, inputs: Floats, parts: Parts, shape: Sequence[int], bias: Floats | None) -> Floats:
+        """As `Form.linear`."""
+        from weightsmith.kernels.sparse import sparse_linear
+
+        return sparse_linear(inputs, self._weight(parts, shape), bias)
+
+    def convolution(
+        self, inputs: Floats, parts: Parts, shape: Sequence[int], bias: Floats | None, geometry: Geometry
+    ) -> Floats:
+        """As `Form.convolution`."""
+        from weightsmith.kernels.sparse import sparse_convolution
+
+        weight = self._weight(parts, shape)
+        return sparse_convolution(inputs, weight, bias, kernel=(shape[2], shape[3]), **geometry._asdict())
+
+    def _weight(self, parts: Parts, shape: Sequence[int]) -> Any:
+        """The kernel's own record of the weight, without the checks of its every index that `reside` has been through.
+
+        They would cost as much as the product itself, at every call.
+        """
+        from weightsmith.kernels.sparse import Bitmask, Csr, Signs
+
+        made: Any = {"csr": Csr, "bitmask": Bitmask, "signs": Signs}[self.way]
+        weight = object.__new__(made)
+        object.__setattr__(weight, "shape", matrix_shape(shape))
+        for field, part in zip(fields(made)[1:], parts, strict=True):
+            values = array(part)
+            if field.name != "starts" and values.dtype.kind == "i":
+                values = values.view(f"u{values.dtype}")
+            object.__setattr__(weight, field.name, values)
+        return weight

@@ -1,0 +1,123 @@
+"""Tiles of bits, as the kernels for binary and ternary weights with float32 activations read them."""
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from weightsmith.kinds.packed.forms.bits import decode_bits, decode_planes
+from weightsmith.kinds.packed.forms.form import Floats, Form, Geometry, Parts, array, floats, scaled, tensor
+from weightsmith.packing import Alphabet, Array, Encoded, Layout, matrix_shape
+
+
+def _taps(shape: Sequence[int]) -> int:
+    """Places of a kernel: 1 for a linear layer."""
+    return prod(shape[2:])
+
+
+def _tiled(bits: Array, shape: Sequence[int]) -> Tensor:
+    from weightsmith.kernels.binary import tile
+
+    tiles = tile(bits, matrix_shape(shape)[1], _taps(shape))
+    return torch.from_numpy(tiles.view(np.int32))  # torch computes little with unsigned words, and needs no copy
+
+
+def _tiles(part: Tensor) -> Any:
+    return part.numpy().view(np.uint32)
+
+
+def _bits(part: Tensor, shape: Sequence[int]) -> Array:
+    from weightsmith.kernels.binary import untile
+
+    return untile(_tiles(part), *matrix_shape(shape), _taps(shape))
+
+
+def _plane(part: Tensor, shape: Sequence[int]) -> Tensor:
+    from weightsmith.kernels.bits import unpack_rows
+
+    return torch.from_numpy(unpack_rows(_bits(part, shape), matrix_shape(shape)[1]))
+
+
+def _scale(parts: Parts, planes: int) -> Floats | None:
+    found = scaled(parts, planes)
+    return None if found is None else floats(found)
+
+
+class Tiles(Form):
+    """One plane of tiles, and a scale where there is one; convolutions included."""
+
+    def __init__(self, alphabet: Alphabet) -> None:
+        self.alphabet: Alphabet = alphabet
+        self.name = f"tiles of {alphabet}"
+
+    def reside(self, encoded: Encoded) -> list[Tensor]:
+        """As `Form.reside`."""
+        tiles = _tiled(encoded.tensors["bits"], encoded.shape)
+        return [tiles, *(tensor(encoded.tensors[name]) for name in ("scale",) if name in encoded.tensors)]
+
+    def encode(self, parts: Parts, layout: Layout, values: str) -> Encoded:
+        """As `Form.encode`."""
+        scale = zip(("scale",), map(array, parts[1:]), strict=False)
+        return Encoded("binary", layout.shape, {"bits": _bits(parts[0], layout.shape), **dict(scale)}, self.alphabet)
+
+    def dense(self, parts: Parts, shape: Sequence[int]) -> Tensor:
+        """As `Form.dense`."""
+        return decode_bits(_plane(parts[0], shape), scaled(parts, 1), self.alphabet, shape)
+
+    def linear(self, inputs: Floats, parts: Parts, shape: Sequence[int], bias: Floats | None) -> Floats:
+        """As `Form.linear`."""
+        from weightsmith.kernels.binary import binary_linear
+
+        rows, columns = shape
+        given = {"alphabet": self.alphabet, "scale": _scale(parts, 1), "bias": bias}
+        return binary_linear(inputs, _tiles(parts[0]), rows, columns, **given)
+
+    def convolution(
+        self, inputs: Floats, parts: Parts, shape: Sequence[int], bias: Floats | None, geometry: Geometry
+    ) -> Floats:
+        """As `Form.convolution`."""
+        from weightsmith.kernels.binary_convolution import binary_convolution
+
+        return binary_convolution(
+            inputs,
+            _tiles(parts[0]),
+            *matrix_shape(shape),
+            kernel=(shape[2], shape[3]),
+            alphabet=self.alphabet,
+            scale=_scale(parts, 1),
+            bias=bias,
+            **geometry._asdict(),
+        )
+
+
+class PlaneTiles(Form):
+    """Two planes of tiles, and a scale where there is one; linear layers alone."""
+
+    name: str = "tiles of planes"
+
+    def reside(self, encoded: Encoded) -> list[Tensor]:
+        """As `Form.reside`."""
+        tiles = [_tiled(encoded.tensors[name], encoded.shape) for name in ("plus", "minus")]
+        return tiles + [tensor(encoded.tensors[name]) for name in ("scale",) if name in encoded.tensors]
+
+    def encode(self, parts: Parts, layout: Layout, values: str) -> Encoded:
+        """As `Form.encode`."""
+        planes = {name: _bits(part, layout.shape) for name, part in zip(("plus", "minus"), parts[:2], strict=True)}
+        scale = zip(("scale",), map(array, parts[2:]), strict=False)
+        return Encoded("ternary", layout.shape, {**planes, **dict(scale)})
+
+    def dense(self, parts: Parts, shape: Sequence[int]) -> Tensor:
+        """As `Form.dense`."""
+        return decode_planes(_plane(parts[0], shape), _plane(parts[1], shape), scaled(parts, 2), shape)
+
+    def linear(self, inputs: Floats, parts: Parts, shape: Sequence[int], bias: Floats | None) -> Floats:
+        """As `Form.linear`."""
+        from weightsmith.kernels.binary import ternary_linear
+
+        rows, columns = shape
+        return ternary_linear(
+            inputs, _tiles(parts[0]), _tiles(parts[1]), rows, columns, scale=_scale(parts, 2), bias=bias
+        )
