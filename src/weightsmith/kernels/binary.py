@@ -12,7 +12,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from weightsmith.errors import InputError
-from weightsmith.kernels.binary_sweep import LANES, TABLES, WORD, fast, sweep
+from weightsmith.kernels.binary_loop import LANES, WORD
+from weightsmith.kernels.binary_sweep import TABLES, fast, sweep
 from weightsmith.kernels.binary_tables import aligned, fill_row
 from weightsmith.kernels.binary_tiles import Tiles, check_tiles, tile, untile
 from weightsmith.kernels.parallel import map_blocks

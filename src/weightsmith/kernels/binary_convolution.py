@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from weightsmith.errors import InputError
 from weightsmith.kernels.binary import Alphabet, Numbers, factors, low_of, share
-from weightsmith.kernels.binary_sweep import LANES, TABLES, fast, sweep
+from weightsmith.kernels.binary_loop import LANES
+from weightsmith.kernels.binary_sweep import TABLES, fast, sweep
 from weightsmith.kernels.binary_tables import aligned, fill_table
 from weightsmith.kernels.binary_tiles import Tiles, check_tiles, words_of
 from weightsmith.kernels.parallel import map_blocks

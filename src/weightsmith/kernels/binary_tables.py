@@ -8,7 +8,8 @@ from numba import njit, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from weightsmith.kernels.binary_sweep import LANES, TABLES, WORD
+from weightsmith.kernels.binary_loop import LANES, WORD
+from weightsmith.kernels.binary_sweep import TABLES
 
 _floats = ir.VectorType(ir.FloatType(), LANES)
 

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weightsmith.errors import InputError
-from weightsmith.kernels.binary_sweep import LANES, WORD
+from weightsmith.kernels.binary_loop import LANES, WORD
 from weightsmith.kernels.bits import check_bits, pack_rows, row_bytes, unpack_rows
 
 _CHUNK = 2**24
