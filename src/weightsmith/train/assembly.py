@@ -14,7 +14,8 @@ from weightsmith.kinds import KindController
 from weightsmith.optim import Schedule, clip_by_norm, clip_by_value
 from weightsmith.train.batches import bounds
 from weightsmith.train.budget import planned_steps
-from weightsmith.train.data import Data, load_data
+from weightsmith.train.data import Data, Split, load_data
+from weightsmith.train.feed import Feed
 from weightsmith.train.models import build_model
 from weightsmith.train.objective import OBJECTIVES, Objective
 from weightsmith.train.penalize import loss_penalties, loss_term, proximal_penalties
@@ -60,6 +61,16 @@ class Assembly:
     kinds: KindController | None
     penalty: Callable[[], Tensor] | None
     weights: list[Tensor]
+
+    @property
+    def sparse_rows(self) -> bool:
+        """Whether sparse rows reach the model as they are: where it takes them, on one CPU process in 32 bits."""
+        plain = self.processes.count == 1 and self.recipe.precision == 32 and self.fabric.device.type == "cpu"
+        return plain and getattr(self.module, "takes_sparse_rows", False)
+
+    def feed(self, split: Split) -> Feed:
+        """Batches of a split as the model takes them."""
+        return Feed(split, self.fabric.device, self.sparse_rows)
 
     def update(self, loss: Tensor, progress: float) -> None:
         """One update of the weights.

@@ -25,7 +25,8 @@ def first_fault(module: nn.Module, inputs: Tensor) -> tuple[str, str] | None:
     for name, parameter in module.named_parameters():
         if not bool(torch.isfinite(parameter).all()):
             return "weight", name.replace("parametrizations.", "").removesuffix(".original")
-    if not bool(torch.isfinite(inputs).all()):
+    given = inputs.values() if inputs.layout is torch.sparse_csr else inputs
+    if not bool(torch.isfinite(given).all()):
         return "input", "data"
     return _first_output(module, inputs)
 

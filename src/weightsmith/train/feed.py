@@ -1,6 +1,7 @@
 """Batches of one split on the device that trains."""
 
 import torch
+from scipy.sparse import csr_array
 from torch import Tensor
 
 from weightsmith.train.data import Split
@@ -17,13 +18,15 @@ class Feed:
     Args:
         split: the rows.
         device: where batches go.
+        sparse: whether the model takes sparse rows; those that are stored so then stay so, in batches as well.
     """
 
-    def __init__(self, split: Split, device: torch.device) -> None:
+    def __init__(self, split: Split, device: torch.device, sparse: bool = False) -> None:
         self._split = split
         self._device = device
+        self._sparse = sparse and isinstance(split.inputs, csr_array)
         self.targets = split.targets.to(device)
-        self._inputs = self._resident() if len(split) else None
+        self._inputs = self._resident() if len(split) and not self._sparse else None
 
     def __len__(self) -> int:
         return len(self._split)
@@ -34,6 +37,8 @@ class Feed:
         Args:
             rows: int64 positions in the split, on the CPU.
         """
+        if self._sparse:
+            return self._split.sparse_batch(rows)
         if self._inputs is not None:
             rows = rows.to(self._device)
             return self._inputs.index_select(0, rows), self.targets.index_select(0, rows)

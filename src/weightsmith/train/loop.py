@@ -19,7 +19,6 @@ from weightsmith.train.batches import bounds, order, part
 from weightsmith.train.budget import Best, Position, progress_share, spent
 from weightsmith.train.evaluate import Measured, Scores
 from weightsmith.train.faults import all_finite, first_fault
-from weightsmith.train.feed import Feed
 from weightsmith.train.interrupt import Interrupt
 from weightsmith.train.journal import Journal
 from weightsmith.train.meter import Meter
@@ -94,10 +93,10 @@ class Loop:
         self.clock = checkpoint.CheckpointClock()
         self._journal, self._display, self._interrupt = journal, display, interrupt
         self._folder = None if journal.files is None else journal.files / checkpoint.FOLDER
-        self._feed = Feed(data.train, parts.fabric.device)
+        self._feed = parts.feed(data.train)
         self._batches = bounds(len(data.train), recipe.batch_size, parts.processes.count)
         self._meter = Meter(parts.objective.metric, len(data.train), spread(task, data.train.targets))
-        held_out = Feed(data.validation, parts.fabric.device)
+        held_out = parts.feed(data.validation)
         self._validation = Measured(held_out, parts.objective, parts.processes, recipe.batch_size)
         self._validates = len(held_out) > 0
         self._read_every = READ_EVERY if parts.fabric.device.type == "cuda" else 1

@@ -7,7 +7,6 @@ from typing import Any
 from weightsmith.train.assembly import Assembly
 from weightsmith.train.checkpoint import copy_weights
 from weightsmith.train.evaluate import Measured, Scores
-from weightsmith.train.feed import Feed
 from weightsmith.train.journal import Journal
 from weightsmith.train.loop import Ending, Loop
 from weightsmith.train.recipe import Recipe
@@ -45,7 +44,7 @@ def finish(loop: Loop, ending: Ending) -> Outcome:
     test, last, optimality = _test_rows(parts), None, list[Optimality]()
     if ending != "non_finite":
         last = Measurement(loop.position.step, loop.validation, _scores(test, parts))
-        feed = Feed(parts.data.train, parts.fabric.device)
+        feed = parts.feed(parts.data.train)
         optimality = measure_optimality(parts.module, feed, parts.objective, parts.recipe)
     last_weights, last_report = copy_weights(parts.module.state_dict()), _report(parts, optimality)
     parts.module.load_state_dict(loop.best_weights)
@@ -68,7 +67,7 @@ def keeps_best(recipe: Recipe, best: Measurement | None, last: Measurement | Non
 def _test_rows(parts: Assembly) -> Measured | None:
     if parts.data.test is None or len(parts.data.test) == 0:
         return None
-    feed = Feed(parts.data.test, parts.fabric.device)
+    feed = parts.feed(parts.data.test)
     return Measured(feed, parts.objective, parts.processes, parts.recipe.batch_size)
 
 

@@ -1,9 +1,11 @@
 """What training reads: rows in batches, split in three."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from scipy.sparse import csr_array
 from torch.utils.data import Dataset, default_collate
@@ -48,6 +50,19 @@ class Split:
             inputs = self.collate([self.inputs[int(self.ids[index])] for index in indices])[0]
         inputs = self.standardization.apply(inputs) if self.standardization else inputs.float()
         return inputs, self.targets[indices]
+
+    def sparse_batch(self, indices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """As `batch`, of inputs that are stored sparse: a sparse CSR tensor, which holds only what is not zero."""
+        assert isinstance(self.inputs, csr_array)
+        rows = self.inputs[indices.numpy()]
+        values = rows.data.astype(np.float32)
+        if self.standardization is not None:
+            # sparse rows are scaled, never centered
+            values = (rows.data / self.standardization.scale.numpy()[rows.indices]).astype(np.float32)
+        parts = (torch.from_numpy(part) for part in (rows.indptr, rows.indices, values))
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")
+            return torch.sparse_csr_tensor(*parts, size=rows.shape, check_invariants=False), self.targets[indices]
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,11 +3,13 @@
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import ClassVar
 
 import torch
 from torch import nn
 
 from weightsmith.train.models.options import Activation, Dropout, Sizes, activation_module
+from weightsmith.train.models.sparse_input import SparseInputLinear
 
 
 class Linear(nn.Module):
@@ -18,13 +20,15 @@ class Linear(nn.Module):
         outputs: number of logits or predicted values.
     """
 
+    takes_sparse_rows: ClassVar[bool] = True
+
     def __init__(self, input_shape: Sequence[int], outputs: int) -> None:
         super().__init__()
-        self.output = nn.Linear(math.prod(input_shape), outputs)
+        self.output = SparseInputLinear(math.prod(input_shape), outputs)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """(batch, *input_shape) -> (batch, outputs)."""
-        predicted: torch.Tensor = self.output(inputs.flatten(1))
+        """(batch, *input_shape), or sparse CSR rows -> (batch, outputs)."""
+        predicted: torch.Tensor = self.output(_as_rows(inputs))
         return predicted
 
 
@@ -42,6 +46,8 @@ class MLP(nn.Module):
         batch_norm: normalize before each activation (Ioffe and Szegedy, 2015); the layer's own bias is then left out.
     """
 
+    takes_sparse_rows: ClassVar[bool] = True
+
     def __init__(
         self,
         input_shape: Sequence[int],
@@ -54,16 +60,23 @@ class MLP(nn.Module):
     ) -> None:
         super().__init__()
         sizes = [math.prod(input_shape), *hidden]
-        self.hidden = nn.ModuleList(nn.Linear(given, units, bias=not batch_norm) for given, units in pairwise(sizes))
+        self.hidden = nn.ModuleList(
+            (nn.Linear if place else SparseInputLinear)(given, units, bias=not batch_norm)
+            for place, (given, units) in enumerate(pairwise(sizes))
+        )
         self.norms = nn.ModuleList(nn.BatchNorm1d(units) if batch_norm else nn.Identity() for units in hidden)
         self.activations = nn.ModuleList(activation_module(activation) for _ in hidden)
         self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(sizes[-1], outputs)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """(batch, *input_shape) -> (batch, outputs)."""
-        units = inputs.flatten(1)
+        """(batch, *input_shape), or sparse CSR rows -> (batch, outputs)."""
+        units = _as_rows(inputs)
         for layer, norm, activation in zip(self.hidden, self.norms, self.activations, strict=True):
             units = self.dropout(activation(norm(layer(units))))
         predicted: torch.Tensor = self.output(units)
         return predicted
+
+
+def _as_rows(inputs: torch.Tensor) -> torch.Tensor:
+    return inputs if inputs.layout is torch.sparse_csr else inputs.flatten(1)
