@@ -33,7 +33,8 @@ class Projection:
 
     def __post_init__(self) -> None:
         for name, bound in (("minimum", self.minimum), ("maximum", self.maximum)):
-            if bound is not None and not (isinstance(bound, Real) and not math.isnan(bound)):
+            number = isinstance(bound, Real) and not isinstance(bound, bool) and not math.isnan(bound)
+            if bound is not None and not number:
                 raise InputError(f"{name} must be a number, got {bound!r}")
         if self.unit_norm and (self.minimum is not None or self.maximum is not None):
             raise InputError("unit_norm goes with non_negative, not with minimum or maximum: scaling would break them")
@@ -62,8 +63,11 @@ class Projection:
                 weight.clamp_(self.low, self.maximum)
             if self.unit_norm:
                 grouped = site.by_channel(weight)
-                norm = torch.linalg.vector_norm(grouped, dim=site.shared_dimensions(grouped), keepdim=True)
-                grouped.div_(torch.where(norm > 0, norm, 1.0))
+                # 16-bit squares would overflow, or vanish
+                working = torch.promote_types(grouped.dtype, torch.float32)
+                dimensions = site.shared_dimensions(grouped)
+                norm = torch.linalg.vector_norm(grouped, dim=dimensions, keepdim=True, dtype=working)
+                grouped.copy_(grouped / torch.where(norm > 0, norm, 1.0))
 
 
 def continuous(
