@@ -8,6 +8,9 @@ from weightsmith.errors import InputError
 from weightsmith.optim import ALIASES, OPTIMIZERS, MuonWithAdamW, Proximal, build, parameter_groups
 from weightsmith.penalties import L1, GroupLasso, MaxNorm
 
+FOR_ANY_MODEL = [name for name in OPTIMIZERS if name != "bop"]
+"""Bop has tests of its own, with weights that it can flip."""
+
 
 def network():
     torch.manual_seed(0)
@@ -25,7 +28,7 @@ def names_by_decay(optimizer):
     return {group["weight_decay"]: group["param_names"] for group in optimizer.param_groups}
 
 
-@pytest.mark.parametrize("name", [*OPTIMIZERS, *ALIASES])
+@pytest.mark.parametrize("name", [*FOR_ANY_MODEL, *ALIASES])
 @pytest.mark.parametrize("l1", [0.0, 1e-4])
 def test_every_optimizer_lowers_the_loss_and_resumes(name, l1):
     model = network()
@@ -42,7 +45,7 @@ def test_every_optimizer_lowers_the_loss_and_resumes(name, l1):
     assert str(again.state_dict()) == str(optimizer.state_dict())
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", FOR_ANY_MODEL)
 def test_only_weights_that_multiply_decay(name):
     optimizer = build(network(), name, weight_decay=0.1)
     names = {}
@@ -53,7 +56,8 @@ def test_only_weights_that_multiply_decay(name):
 
 
 def test_defaults_come_from_the_table():
-    for name, info in OPTIMIZERS.items():
+    for name in FOR_ANY_MODEL:
+        info = OPTIMIZERS[name]
         group = build(network(), name).param_groups[0]
         assert group["lr"] == info.lr
         assert group["weight_decay"] == info.weight_decay
@@ -88,7 +92,7 @@ def test_compiled_loops_where_there_are_some():
     assert not build(nn.Embedding(3, 2, sparse=True), "gradient_descent").param_groups[0]["fused"]
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", FOR_ANY_MODEL)
 def test_strided_parameters_move_as_contiguous_ones(name):
     whole = torch.randn(4, 6, generator=torch.Generator().manual_seed(0))
     strided, contiguous = nn.Parameter(whole[:, ::2]), nn.Parameter(whole[:, ::2].contiguous())

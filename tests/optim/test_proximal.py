@@ -394,7 +394,9 @@ def test_lightning_fabric():
 def test_mistakes():
     model = network()
     adam = torch.optim.Adam(model.parameters())
-    with pytest.raises(InputError, match="no proximal step is known for Adadelta: wrap one of Adagrad, Adam, Muon"):
+    with pytest.raises(
+        InputError, match="no proximal step is known for Adadelta: wrap one of Adagrad, Adam, BopWithAdam, Muon"
+    ):
         Proximal(torch.optim.Adadelta(model.parameters()), L1(0.1), model)
     with pytest.raises(InputError, match="pattern 'fc' matches no weight"):
         Proximal(adam, {"fc": L1(0.1)}, model)

@@ -1,5 +1,6 @@
 """How weights move: optimizers by name, exact proximal steps, learning-rate schedules and gradient clipping."""
 
+from weightsmith.optim.bop import Bop, BopWithAdam
 from weightsmith.optim.build import build
 from weightsmith.optim.catalog import ALIASES, OPTIMIZERS, OptimizerInfo
 from weightsmith.optim.clipping import clip_by_norm, clip_by_value
@@ -12,6 +13,8 @@ __all__ = [
     "ALIASES",
     "OPTIMIZERS",
     "SCHEDULES",
+    "Bop",
+    "BopWithAdam",
     "MuonWithAdamW",
     "OptimizerInfo",
     "Proximal",

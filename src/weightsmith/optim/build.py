@@ -1,15 +1,16 @@
 """An optimizer by name, with decay and penalties on weights alone."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
+from weightsmith.errors import InputError
 from weightsmith.names import Patterns, choose
 from weightsmith.optim.catalog import ALIASES, OPTIMIZERS, OptimizerInfo
 from weightsmith.optim.groups import Parameter, Parameters, held_back, named_parameters, trainable
-from weightsmith.optim.muon import ALGORITHM
+from weightsmith.optim.joint import ALGORITHM
 from weightsmith.optim.options import not_negative, positive, read_options
 from weightsmith.optim.proximal import Proximal
 from weightsmith.penalties import ElasticNet, Penalties, Penalty
@@ -69,6 +70,7 @@ def build(
     # a generator is read twice
     source = list(given) if isinstance(given, Iterator) else given
     parameters = trainable(named_parameters(source))
+    _check_flipped(info, parameters)
     held = held_back(parameters, include, exclude)
     optimizer = _make(info, parameters, held, settings, _has_sparse_gradients(source))
     return Proximal(optimizer, combined, source, include=include, exclude=exclude) if combined else optimizer
@@ -87,6 +89,21 @@ def _as_tuple(given: Penalty | Sequence[Penalty]) -> tuple[Penalty, ...]:
     return tuple(given) if isinstance(given, Sequence) and not isinstance(given, str) else (given,)
 
 
+def _check_flipped(info: OptimizerInfo, parameters: Sequence[Parameter]) -> None:
+    """Refuse weights without latent ones for an optimizer that takes small steps, and Bop where there are none."""
+    flipped = [each.name for each in parameters if each.flips]
+    if info.name == "bop" and not flipped:
+        raise InputError(
+            "optimizer 'bop' flips binary weights without latent ones, and there are none: make them with "
+            "kinds.binary(model, latent=False) first"
+        )
+    if info.name != "bop" and flipped:
+        raise InputError(
+            f"optimizer '{info.name}' takes small steps, and '{flipped[0]}' is binary without latent weights: choose "
+            "'bop', or keep latent weights"
+        )
+
+
 def _make(
     info: OptimizerInfo,
     parameters: Sequence[Parameter],
@@ -97,7 +114,7 @@ def _make(
     decaying = {id(each.tensor) for each in held}
     groups: dict[tuple[str, float], list[tuple[str, torch.Tensor]]] = {}
     for each in parameters:
-        algorithm = _algorithm(each) if info.name == "muon" else ""
+        algorithm = _ALGORITHMS[info.name](each) if info.name in _ALGORITHMS else ""
         decay = settings["weight_decay"] if id(each.tensor) in decaying else 0.0
         groups.setdefault((algorithm, decay), []).append((each.name, each.tensor))
     listed = [
@@ -114,9 +131,17 @@ def _can_fuse(tensor: torch.Tensor, info: OptimizerInfo) -> bool:
     return tensor.device.type in info.fused and tensor.is_floating_point() and tensor.is_contiguous()
 
 
-def _algorithm(parameter: Parameter) -> str:
+def _muon_or_adamw(parameter: Parameter) -> str:
     """Muon is for the matrices between layers; AdamW moves embeddings too (Jordan et al. 2024)."""
     return "muon" if parameter.tensor.ndim == 2 and parameter.role in ("linear", "recurrent") else "adamw"
+
+
+def _bop_or_adam(parameter: Parameter) -> str:
+    return "bop" if parameter.flips else "adam"
+
+
+_ALGORITHMS: dict[str, Callable[[Parameter], str]] = {"muon": _muon_or_adamw, "bop": _bop_or_adam}
+"""Which of its two algorithms moves a parameter, by optimizer."""
 
 
 def _has_sparse_gradients(parameters: Parameters) -> bool:

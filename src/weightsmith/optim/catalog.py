@@ -6,8 +6,9 @@ from typing import Any
 
 import torch
 
+from weightsmith.optim.bop import BopWithAdam
 from weightsmith.optim.muon import MuonWithAdamW
-from weightsmith.optim.options import Option, betas, flag, not_negative, one_of, positive, share, whole
+from weightsmith.optim.options import Option, betas, flag, is_number, not_negative, one_of, positive, share, whole
 
 _EVERYWHERE = frozenset({"cpu", "cuda"})
 
@@ -131,6 +132,20 @@ _INFOS = (
             "adjust_lr_fn": one_of("match_rms_adamw", "match_rms_adamw", "original"),
             "betas": betas((0.9, 0.999)),
             "eps": positive(1e-8),
+        },
+        fused=_EVERYWHERE,
+    ),
+    OptimizerInfo(
+        name="bop",
+        optimizer=BopWithAdam,
+        summary="flips binary weights that have no latent ones; Adam for all other parameters",
+        reference="Helwegen et al. 2019",
+        lr=1e-3,
+        options={
+            "gamma": Option(1e-4, "a number in (0, 1]", lambda value: is_number(value) and 0 < value <= 1),
+            "threshold": not_negative(1e-8),
+            "betas": betas((0.9, 0.999)),
+            "eps": not_negative(1e-8),
         },
         fused=_EVERYWHERE,
     ),

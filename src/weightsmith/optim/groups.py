@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from weightsmith.errors import InputError
 from weightsmith.names import Patterns, matches
+from weightsmith.optim.bop import holds_signs
 from weightsmith.penalties.assign import check_matches
 from weightsmith.sources.module import describe, unwrap
 from weightsmith.sources.roles import infer_role
@@ -28,11 +30,13 @@ class Parameter:
         name: dotted name; that of a parametrized weight is the plain one, `layer.weight`.
         tensor: the parameter itself.
         role: what it does in its layer.
+        flips: whether it holds -1 and +1 with no latent weight behind, so that it can only be flipped.
     """
 
     name: str
     tensor: Tensor
     role: Role
+    flips: bool = False
 
 
 def named_parameters(parameters: Parameters) -> list[Parameter]:
@@ -48,13 +52,26 @@ def named_parameters(parameters: Parameters) -> list[Parameter]:
     if isinstance(parameters, nn.Module):
         roles = {info.name: info.role for info in describe(parameters)}
         pairs = [*unwrap(parameters).named_parameters()]
+        flipped = _latent_free(parameters)
     else:
         pairs = _checked_pairs(parameters)
+        flipped = {id(tensor) for name, tensor in pairs if _PARAMETRIZED.search(name) and holds_signs(tensor)}
     unique = {id(tensor): (_PARAMETRIZED.sub(r"\1\2", name), tensor) for name, tensor in reversed(pairs)}
     return [
-        Parameter(name, tensor, roles.get(name) or infer_role(name, tuple(tensor.shape)))
+        Parameter(name, tensor, roles.get(name) or infer_role(name, tuple(tensor.shape)), id(tensor) in flipped)
         for name, tensor in reversed(unique.values())
     ]
+
+
+def _latent_free(model: nn.Module) -> set[int]:
+    """Identities of the parameters that a kind has left without latent weights."""
+    chains = [module for module in model.modules() if isinstance(module, parametrize.ParametrizationList)]
+    return {
+        id(parameter)
+        for chain in chains
+        if any(getattr(step, "latent_free", False) for step in chain)
+        for parameter in chain.parameters(recurse=False)
+    }
 
 
 def _checked_pairs(parameters: Any) -> list[tuple[str, Tensor]]:
@@ -80,7 +97,7 @@ def held_back(parameters: Sequence[Parameter], include: Patterns = "*", exclude:
     Raises:
         InputError: where a pattern matches no weight that could be held back.
     """
-    matrices = [parameter for parameter in parameters if parameter.role in MATRIX_ROLES]
+    matrices = [each for each in parameters if each.role in MATRIX_ROLES and not each.flips]
     names = [parameter.name for parameter in matrices]
     for pattern in (*as_tuple(include), *as_tuple(exclude)):
         if pattern != "*":

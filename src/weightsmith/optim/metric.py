@@ -27,7 +27,9 @@ import torch
 from torch import Tensor
 
 from weightsmith.errors import InputError
-from weightsmith.optim.muon import ALGORITHM, MuonWithAdamW
+from weightsmith.optim.bop import BopWithAdam
+from weightsmith.optim.joint import ALGORITHM
+from weightsmith.optim.muon import MuonWithAdamW
 from weightsmith.penalties.penalty import Step
 
 MASS = "momentum_mass"
@@ -137,4 +139,6 @@ _METRICS: dict[type[torch.optim.Optimizer], MetricOf] = {
     torch.optim.Adagrad: _adagrad,
     torch.optim.Muon: _muon,
     MuonWithAdamW: _muon_with_adamw,
+    # what Bop moves has no size to shrink and is never held back
+    BopWithAdam: _adam,
 }

@@ -45,8 +45,8 @@ class Proximal(Optimizer):
     and its state dictionary fits the wrapped optimizer's, also without the penalties.
 
     Args:
-        optimizer: one of `torch.optim`'s SGD, Adam, AdamW, RMSprop, Adagrad and Muon, or a subclass; it stays available
-            as `.optimizer`.
+        optimizer: one of `torch.optim`'s SGD, Adam, AdamW, RMSprop, Adagrad and Muon, or a subclass, or Bop with Adam;
+            it stays available as `.optimizer`.
         penalties: one or several for all weights, or a mapping from name pattern to penalties, of which the first
             pattern that matches decides: `{"fc*": L1(1e-4)}`.
         parameters: the model, or names and parameters. Without it, names are those that the optimizer knows, and
