@@ -34,6 +34,7 @@ _BY_CLASS = {
     "Softmax": "softmax",
     "Softmax2d": "softmax",
     "LogSoftmax": "log_softmax",
+    "BinaryActivation": "sign",
     # transformers' own classes
     "NewGELUActivation": "gelu",
     "GELUActivation": "gelu",

@@ -7,12 +7,16 @@ import torch
 from torch import nn
 
 from weightsmith.errors import InputError
+from weightsmith.kinds.binary import BinaryActivation
 from weightsmith.train.models.options import Activation, Dropout, Sizes, activation_module
 from weightsmith.train.recipe.fields import Count
 
 
 class CNN(nn.Module):
     """Blocks of a 3x3 convolution, batch normalization, an activation and 2x2 pooling; one hidden layer; the output.
+
+    Where the activation is binary, pooling comes first, right after the convolution: the maximum of signs would say
+    little, and would pass its gradient to whichever of many equals comes first (Rastegari et al. 2016, section 3.2).
 
     Weights are named `convolutions.0.weight`, `norms.0.weight`, ..., `hidden.weight`, `output.weight`.
 
@@ -60,7 +64,10 @@ class CNN(nn.Module):
         """(batch, channels, height, width) -> (batch, outputs)."""
         maps = inputs
         for convolution, norm, activation in zip(self.convolutions, self.norms, self.activations, strict=True):
-            maps = self.pool(activation(norm(convolution(maps))))
+            if isinstance(activation, BinaryActivation):
+                maps = activation(norm(self.pool(convolution(maps))))
+            else:
+                maps = self.pool(activation(norm(convolution(maps))))
         units = self.dropout(self.hidden_activation(self.hidden_norm(self.hidden(maps.flatten(1)))))
         predicted: torch.Tensor = self.output(units)
         return predicted

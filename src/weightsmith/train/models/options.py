@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BeforeValidator
 from torch import nn
 
+from weightsmith.kinds.binary import BinaryActivation
 from weightsmith.train.recipe.fields import Count, Share
 
 
@@ -19,7 +20,7 @@ Sizes = Annotated[list[Count], BeforeValidator(_as_list)]
 Dropout = Share
 """Share of units zeroed in training."""
 
-Activation = Literal["relu", "leaky_relu", "elu", "selu", "gelu", "silu", "softplus", "tanh", "sigmoid"]
+Activation = Literal["relu", "leaky_relu", "elu", "selu", "gelu", "silu", "softplus", "tanh", "sigmoid", "binary"]
 
 _ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
@@ -31,6 +32,7 @@ _ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "softplus": nn.Softplus,
     "tanh": nn.Tanh,
     "sigmoid": nn.Sigmoid,
+    "binary": BinaryActivation,
 }
 assert tuple(_ACTIVATIONS) == get_args(Activation)
 

@@ -163,7 +163,7 @@ class InitChoice(Choice):
 
 
 class KindChoice(Choice):
-    """What values weights may take: continuous, binary or sparse.
+    """What values weights may take: continuous, binary, ternary or sparse.
 
     Its options, `include` and `exclude` among them, are what `weightsmith.kinds.apply` takes.
     """
