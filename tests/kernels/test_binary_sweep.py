@@ -62,3 +62,18 @@ def test_a_processor_with_avx2_alone_gives_the_same_bits(tmp_path):
     features = FEATURES.replace("+avx512", "-avx512").replace("+evex512", "-evex512")
     environment = {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": features}
     subprocess.run([sys.executable, "-c", program, tmp_path / "case.npz"], check=True, env=environment, timeout=200)
+
+
+@pytest.mark.parametrize("best", [False, True])
+def test_positions_beyond_two_to_the_31_are_right(best):
+    """Untouched pages of the huge array take no memory."""
+    tables, bases, offsets, words, sums = case()
+    try:
+        huge = np.zeros(2**31 + words.size, np.uint32)
+    except MemoryError:
+        pytest.skip("the system does not lend that much address space")
+    huge[2**31 :] = words.reshape(-1)
+    found = sums.copy()
+    best = best and binary_sweep.fast()
+    sweep(best, tables.reshape(-1), bases, offsets, huge, found, 2**31 + 16, words.shape[1] * 16, offsets.size // 8)
+    np.testing.assert_array_equal(found, swept(best, tables, bases, offsets, words, sums))
