@@ -8,6 +8,7 @@ import typer
 from weightsmith.cli.check import check
 from weightsmith.cli.diff import diff
 from weightsmith.cli.explain import explain
+from weightsmith.cli.pack import pack
 from weightsmith.cli.plot import plot
 from weightsmith.cli.runs import runs
 from weightsmith.cli.scan import scan
@@ -23,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (train, runs, scan, plot, check, diff, sensitivity, explain):
+for command in (train, runs, scan, plot, check, diff, pack, sensitivity, explain):
     app.command()(command)
 
 

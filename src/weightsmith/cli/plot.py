@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from weightsmith.cli.options import JsonOption, StoreOption, console, print_json
+from weightsmith.cli.progress import CountingProgress
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -76,7 +77,7 @@ def plot(
     from weightsmith.plots import plot_run, plot_source
     from weightsmith.store import Run
 
-    with subject(reference, store) as opened, _Progress(shown=not as_json) as progress:
+    with subject(reference, store) as opened, CountingProgress("drawing", shown=not as_json) as progress:
         folder = output or _default_folder(opened, reference, store)
         given = {"statistics": statistics, "method": method, "dimensions": dimensions, "time_limit": time_limit}
         options = {name: value for name, value in given.items() if value is not None}
@@ -118,30 +119,6 @@ def _default_folder(opened: "Run | Source", reference: str, store: str | None) -
         return opened.files / "pictures"
     with Store.open(store) as kept:
         return kept.files / "pictures" / Path(reference).stem
-
-
-class _Progress:
-    """A bar over the pictures, on standard error, gone when they are drawn."""
-
-    def __init__(self, *, shown: bool) -> None:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        err = console(stderr=True)
-        self._bar = Progress(*columns, console=err, transient=True, disable=not (shown and err.is_terminal))
-        self._task = self._bar.add_task("drawing", total=None)
-
-    def __enter__(self) -> "_Progress":
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-
-    def __call__(self, done: int, total: int, following: str) -> None:
-        from rich.markup import escape
-
-        self._bar.update(self._task, completed=done, total=total, description=escape(following))
 
 
 def _print(pictures: "Pictures", folder: Path, out: "Console") -> None:

@@ -1,4 +1,4 @@
-"""The bar that long readings show: bytes, rate and what is read, on standard error and only in a terminal."""
+"""The bars that long work shows, on standard error and only in a terminal: over bytes, or over steps."""
 
 from types import TracebackType
 
@@ -59,3 +59,33 @@ class ReadingProgress:
         task = self._bar.tasks[0]
         late = task.elapsed is not None and task.elapsed > PATIENCE
         self._bar.update(self._task, completed=done, total=total, description=printable(following)[-40:], visible=late)
+
+
+class CountingProgress:
+    """A bar over steps, gone when all are done. Call it with the steps done, all steps, and what follows.
+
+    Args:
+        action: what is being done, until the first call says more.
+        shown: False where only the result is wanted, as for `--json`.
+    """
+
+    def __init__(self, action: str, *, shown: bool) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        err = console(stderr=True)
+        self._bar = Progress(*columns, console=err, transient=True, disable=not (shown and err.is_terminal))
+        self._task = self._bar.add_task(action, total=None)
+
+    def __enter__(self) -> "CountingProgress":
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def __call__(self, done: int, total: int, following: str) -> None:
+        """Move the bar."""
+        from rich.markup import escape
+
+        self._bar.update(self._task, completed=done, total=total, description=escape(following))

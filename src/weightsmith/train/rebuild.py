@@ -7,9 +7,11 @@ from torch import nn
 from torch.optim.swa_utils import update_bn
 
 from weightsmith.errors import InputError
+from weightsmith.kinds.binary.activation import replace_activations
 from weightsmith.store import Run
 from weightsmith.train.data import Data, load_data
 from weightsmith.train.models import build_model
+from weightsmith.train.models.sparse_input import SparseInputLinear
 from weightsmith.train.recipe import Recipe
 
 
@@ -47,6 +49,11 @@ def rebuild(run: Run) -> Rebuilt:
     recipe = Recipe.from_dict(run.recipe)
     data = load_data(recipe)
     model = build_model(recipe, data)
+    if recipe.kind.name == "binary" and recipe.kind.options.get("activations") == "binary":
+        replace_activations(model, "clipped")  # how gradients pass makes no difference here
+    for module in model.modules():
+        if type(module) is SparseInputLinear:  # rows come dense here, and a plain layer is what others know
+            module.__class__ = nn.Linear
     best = [snapshot.step for snapshot in run.snapshots() if snapshot.label == "best"]
     step = best[-1] if best else max((snapshot.step for snapshot in run.snapshots()), default=0)
     _fill(model, run, step)

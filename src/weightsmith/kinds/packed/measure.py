@@ -41,7 +41,7 @@ def run(model: nn.Module, sample: object) -> object:
 
 
 def measure(dense: nn.Module, packed: Mapping[str, nn.Module], inputs: Tensor) -> dict[str, float]:
-    """Seconds for one call of each layer on the same inputs: the median of rounds in which all take turns.
+    """Seconds for one call of each layer on the same inputs.
 
     Args:
         dense: the layer as it is, measured as `dense float32` and `dense bfloat16`.
@@ -56,14 +56,19 @@ def measure(dense: nn.Module, packed: Mapping[str, nn.Module], inputs: Tensor) -
     halves = inputs.bfloat16()
     for name, layer in packed.items():
         calls[name] = lambda layer=layer: layer(inputs)  # type: ignore[misc]
+    return in_turns(calls)
+
+
+def in_turns(calls: Mapping[str, Callable[[], object]]) -> dict[str, float]:
+    """Seconds for one call of each: the median of rounds in which all take turns."""
     times: dict[str, list[float]] = {name: [] for name in calls}
     with torch.no_grad():
         for call in calls.values():  # compiles the kernels
             call()
         started = time.perf_counter()
-        while len(times["dense float32"]) < 3 or (
-            len(times["dense float32"]) < _ROUNDS and time.perf_counter() - started < _LONGEST
-        ):
+        rounds = 0
+        while rounds < 3 or (rounds < _ROUNDS and time.perf_counter() - started < _LONGEST):
+            rounds += 1
             for name, call in calls.items():
                 times[name].append(_once(call))
     return {name: median(taken) for name, taken in times.items()}
