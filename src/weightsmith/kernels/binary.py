@@ -36,7 +36,7 @@ _BLOCK = 64
 """Words whose tables are made at a time: 32 KB of them for a row, which the caches hold."""
 
 _SHARE = 8_000_000
-"""Products (weights times rows of the batch) that are worth a thread: some 80 microseconds, twice what handing over takes."""
+"""Weights times rows of the batch that are worth a thread: some 80 microseconds, more than waking one takes."""
 
 _NONE = np.empty(0, np.float32)
 _NO_TILES = np.empty(0, np.uint32)
