@@ -9,6 +9,8 @@ from weightsmith.kinds.packed.sparse_conv2d import SparseConv2d
 from weightsmith.kinds.packed.sparse_linear import SparseLinear
 from weightsmith.kinds.packed.ternary_linear import TernaryLinear
 from weightsmith.kinds.packed.unpack import unpack
+from weightsmith.kinds.packed.xnor_conv2d import XnorConv2d
+from weightsmith.kinds.packed.xnor_linear import XnorLinear
 
 __all__ = [
     "BinaryConv2d",
@@ -18,6 +20,8 @@ __all__ = [
     "SparseConv2d",
     "SparseLinear",
     "TernaryLinear",
+    "XnorConv2d",
+    "XnorLinear",
     "load_packed",
     "pack",
     "save_packed",

@@ -52,20 +52,10 @@ class PackedConv2d(Layer):
     ) -> None:
         super().__init__()
         check_weight(type(self).__name__, weight, bias, self.formats, 4)
-        self.out_channels, inner, height, width = hold(self, weight, bias).shape
+        self.out_channels, inner = hold(self, weight, bias).shape[:2]
         self.in_channels = inner * groups
-        if groups < 1 or self.out_channels % groups:
-            raise InputError(f"{self.out_channels} output channels do not fall into {groups} groups")
-        # the reference checks the arguments and spells "same" out
-        like = nn.Conv2d(
-            self.in_channels, self.out_channels, (height, width), stride, padding, dilation, groups, device="meta"
-        )
-        left, right, top, bottom = like._reversed_padding_repeated_twice
-        even = (left, top) == (right, bottom)
         self.padding = padding
-        self.before = (0, 0, 0, 0) if even else (left, right, top, bottom)
-        inside = (top, left) if even else (0, 0)
-        self.geometry = Geometry(_pair(like.stride), inside, _pair(like.dilation), groups)
+        self.geometry, self.before = geometry_like(self.weight.shape, stride, padding, dilation, groups)
 
     @classmethod
     def from_dense(cls, layer: nn.Conv2d) -> Self:
@@ -100,28 +90,54 @@ class PackedConv2d(Layer):
 
     def dense(self) -> nn.Conv2d:
         """The layer with float32 weights."""
-        height, width = self.weight.shape[2:]
-        layer = nn.Conv2d(
-            self.in_channels,
-            self.out_channels,
-            (height, width),
-            self.geometry.stride,
-            self.padding,
-            self.geometry.dilation,
-            self.geometry.groups,
-            bias=self.bias is not None,
-            device="meta",
-        )
-        layer.weight = nn.Parameter(self.weight.dense())
-        if self.bias is not None:
-            layer.bias = nn.Parameter(self.bias.detach().clone())
-        return layer
+        return dense_convolution(self.weight.dense(), self.bias, self.geometry, self.padding)
 
     def extra_repr(self) -> str:
         """Sizes and geometry, for printed models."""
         stride, _, dilation, groups = self.geometry
         sizes = f"{self.in_channels}, {self.out_channels}, kernel_size={self.weight.shape[2:]}, stride={stride}"
         return f"{sizes}, padding={self.padding}, dilation={dilation}, groups={groups}, bias={self.bias is not None}"
+
+
+def geometry_like(
+    shape: tuple[int, ...], stride: Pair, padding: Pair | str, dilation: Pair, groups: int
+) -> tuple[Geometry, tuple[int, int, int, int]]:
+    """The geometry of `nn.Conv2d` with such a weight and arguments, and what to pad (left, right, top, bottom) before.
+
+    Only `"same"` with an even kernel needs that: its padding differs on opposite sides.
+
+    Raises:
+        InputError: arguments that `nn.Conv2d` refuses.
+    """
+    outputs, inner, height, width = shape
+    try:
+        like = nn.Conv2d(inner * groups, outputs, (height, width), stride, padding, dilation, groups, device="meta")
+    except (ValueError, TypeError) as error:
+        raise InputError(f"no convolution has such arguments: {error}") from None
+    left, right, top, bottom = like._reversed_padding_repeated_twice
+    even = (left, top) == (right, bottom)
+    inside, before = ((top, left), (0, 0, 0, 0)) if even else ((0, 0), (left, right, top, bottom))
+    return Geometry(_pair(like.stride), inside, _pair(like.dilation), groups), before
+
+
+def dense_convolution(weight: Tensor, bias: Tensor | None, geometry: Geometry, padding: Pair | str) -> nn.Conv2d:
+    """A convolution of torch's around a weight and a bias."""
+    outputs, inner, height, width = weight.shape
+    layer = nn.Conv2d(
+        inner * geometry.groups,
+        outputs,
+        (height, width),
+        geometry.stride,
+        padding,
+        geometry.dilation,
+        geometry.groups,
+        bias=bias is not None,
+        device="meta",
+    )
+    layer.weight = nn.Parameter(weight)
+    if bias is not None:
+        layer.bias = nn.Parameter(bias.detach().clone())
+    return layer
 
 
 def arguments(layer: nn.Conv2d) -> dict[str, Any]:

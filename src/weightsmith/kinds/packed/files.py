@@ -16,7 +16,7 @@ from weightsmith.kinds.packed.skeleton import (
     as_tensor,
     below,
     build_layer,
-    build_norm,
+    build_passing,
     check_shape,
     describe_layers,
     parse_layers,
@@ -54,7 +54,7 @@ def save_packed(packed: nn.Module, path: str | os.PathLike[str]) -> None:
     for name, layer in model.named_modules(remove_duplicate=False):
         if isinstance(layer, Layer) and id(layer.weight) not in seen:
             seen.add(id(layer.weight))
-            entries[below(name, "weight")] = layer.weight.encoded()
+            entries[below(name, "weight")] = layer.stored()
     for name, value in _loose(model):
         if not isinstance(value, Tensor):
             raise InputError(
@@ -90,7 +90,7 @@ def load_packed(path: str | os.PathLike[str], model: nn.Module) -> nn.Module:
     if not isinstance(model, nn.Module):
         raise InputError(f"the values of a file go into a torch.nn.Module, not into a {type(model).__name__}")
     entries, metadata = read_packed(path)
-    copied = copy.deepcopy(unwrap(model)).eval()
+    copied = copy.deepcopy(unwrap(model)).eval().requires_grad_(False)
     label = printable(os.fspath(path))
     try:
         with torch.no_grad():
@@ -104,6 +104,7 @@ def _filled(model: nn.Module, entries: Entries, metadata: Mapping[str, str]) -> 
         raise SourceError("it holds packed weights and not a packed model: open it with weightsmith.open")
     for module in model.modules():
         bake(module)
+    model.requires_grad_(False)
     replacements, used = _layers(model, entries, parse_layers(metadata[METADATA]))
     model = substitute(model, replacements)
     used |= _fill(model, entries)
@@ -137,7 +138,8 @@ def _layers(
         if id(module) in found:
             continue
         if not issubclass(layer, Layer):
-            found[id(module)] = build_norm(module)
+            flip = entries.get(below(path, "flip"))
+            found[id(module)] = build_passing(module, None if flip is None else _flags(below(path, "flip"), flip))
             continue
         own = module.weight
         assert isinstance(own, Tensor)
@@ -155,6 +157,16 @@ def _layers(
         found[id(module)] = built
         used |= {name, offset} & entries.keys()
     return found, used
+
+
+def _flags(name: str, entry: Encoded | Array) -> Tensor:
+    """Flags of channels; their number is checked where they are used."""
+    found = as_tensor(entry)
+    if found.dtype != torch.bool or found.dim() != 1:
+        raise SourceError(
+            f"'{printable(name[:200])}' must be a list of flags, not {found.dtype} of shape {list(found.shape)}"
+        )
+    return found
 
 
 def _fill(model: nn.Module, entries: Entries) -> set[str]:

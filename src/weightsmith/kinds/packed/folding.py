@@ -22,10 +22,15 @@ class FoldedNorm(nn.Module):
         features: channels of the norm.
         dimensions: of its input.
         eps: of the norm.
+        flip: bool[features], where the norm's slope was negative, if the layer before compares with thresholds and
+            gives the signs of what the norm gave; else None.
     """
 
-    def __init__(self, features: int, dimensions: int, eps: float) -> None:
+    flip: Tensor | None
+
+    def __init__(self, features: int, dimensions: int, eps: float, flip: Tensor | None = None) -> None:
         super().__init__()
+        self.register_buffer("flip", flip)
         self.features = features
         self.dimensions = dimensions
         self.eps = eps
@@ -40,12 +45,14 @@ class FoldedNorm(nn.Module):
         return inputs
 
     def dense(self) -> nn.Module:
-        """A batch norm that changes nothing, whose bias and scale are free."""
+        """A batch norm that changes nothing, or only signs."""
         norm = (
             nn.BatchNorm1d(self.features, self.eps) if self.dimensions == 2 else nn.BatchNorm2d(self.features, self.eps)
         )
         assert norm.running_var is not None
         norm.running_var.fill_(1 - self.eps)
+        if self.flip is not None:
+            norm.weight = nn.Parameter(torch.where(self.flip, -1.0, 1.0))
         return norm.eval()
 
     def extra_repr(self) -> str:
@@ -55,7 +62,7 @@ class FoldedNorm(nn.Module):
 
 @dataclass(frozen=True)
 class Affine:
-    """What a batch norm does in evaluation: `slope * x + offset` for each channel, both float64[channels]."""
+    """What a batch norm does in evaluation: `slope * x + offset` for each channel, both float32[channels], rounded as torch does."""
 
     slope: Tensor
     offset: Tensor
@@ -66,10 +73,10 @@ def affine(norm: nn.Module) -> Affine:
     assert isinstance(norm, nn.modules.batchnorm._BatchNorm)
     assert norm.running_mean is not None
     assert norm.running_var is not None
-    slope = (norm.running_var.double() + norm.eps).rsqrt()
-    slope = slope if norm.weight is None else slope * norm.weight.double()
-    offset = -norm.running_mean.double() * slope
-    offset = offset if norm.bias is None else offset + norm.bias.double()
+    slope = (norm.running_var.float() + norm.eps).sqrt().reciprocal()
+    slope = slope if norm.weight is None else slope * norm.weight.float()
+    offset = -norm.running_mean.float() * slope
+    offset = offset if norm.bias is None else norm.bias.float() + offset
     return Affine(slope.detach().cpu(), offset.detach().cpu())
 
 
@@ -103,7 +110,7 @@ def fold(encoded: Encoded, bias: Tensor | None, by: Affine) -> tuple[Encoded, Te
     Returns:
         The weight, and a bias float32[outputs].
     """
-    offset = by.offset if bias is None else by.offset + bias.detach().double().cpu() * by.slope
+    offset = by.offset if bias is None else by.offset + bias.detach().float().cpu() * by.slope
     slope: Array = by.slope.numpy()
     if "values" in encoded.tensors:
         values = decode(encoded).reshape(encoded.matrix) * slope[:, None]

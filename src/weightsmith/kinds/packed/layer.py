@@ -32,6 +32,19 @@ class Layer(nn.Module):
         """The layer of torch's with float32 weights."""
         raise NotImplementedError
 
+    def stored(self) -> Encoded:
+        """The weight as it is in a file, of the shape that it has in the model."""
+        return self.weight.encoded()
+
+
+def dense_linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
+    """A linear layer of torch's around a weight and a bias."""
+    layer = nn.Linear(weight.shape[1], weight.shape[0], bias is not None, device="meta")
+    layer.weight = nn.Parameter(weight)
+    if bias is not None:
+        layer.bias = nn.Parameter(bias.detach().clone())
+    return layer
+
 
 def hold(layer: Layer, weight: Encoded | PackedWeight, bias: Tensor | None) -> PackedWeight:
     """Give a layer its weight and bias; a bias is a parameter that does not train."""

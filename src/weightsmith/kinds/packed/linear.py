@@ -5,7 +5,7 @@ from typing import Self
 from torch import Tensor, nn
 
 from weightsmith.errors import InputError
-from weightsmith.kinds.packed.layer import KERNEL_TYPES, Layer, check_weight, encode_as, hold
+from weightsmith.kinds.packed.layer import KERNEL_TYPES, Layer, check_weight, dense_linear, encode_as, hold
 from weightsmith.kinds.packed.operators import call_linear, packed_linear, plain_linear, transformed, unobserved
 from weightsmith.kinds.packed.weight import PackedWeight
 from weightsmith.packing import Encoded
@@ -55,11 +55,7 @@ class PackedLinear(Layer):
 
     def dense(self) -> nn.Linear:
         """The layer with float32 weights."""
-        layer = nn.Linear(self.in_features, self.out_features, self.bias is not None, device="meta")
-        layer.weight = nn.Parameter(self.weight.dense())
-        if self.bias is not None:
-            layer.bias = nn.Parameter(self.bias.detach().clone())
-        return layer
+        return dense_linear(self.weight.dense(), self.bias)
 
     def extra_repr(self) -> str:
         """Sizes, for printed models."""

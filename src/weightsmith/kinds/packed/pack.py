@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from weightsmith.errors import InputError
 from weightsmith.kinds.graph import Graph, trace
 from weightsmith.kinds.packed.candidates import Candidate, candidates, sharing
+from weightsmith.kinds.packed.chains import hand_over, offer_signs
 from weightsmith.kinds.packed.choice import Choice, Choices
 from weightsmith.kinds.packed.folding import FoldedNorm
 from weightsmith.kinds.packed.measure import observe
@@ -30,7 +31,7 @@ def pack(
     activations: Activations = "float32",
     keep: Patterns = (),
 ) -> nn.Module:
-    """A packed copy of a model, in evaluation mode.
+    """A packed copy of a model, in evaluation mode, of which nothing trains.
 
     Linear layers and two-dimensional convolutions whose weights are binary, ternary or mostly zeros, by their kind or
     by their values alone, become packed layers; batch norms that follow them are folded in. Weights that are the same
@@ -54,18 +55,23 @@ def pack(
     choose(activations, get_args(Activations), "type of activations")
     if any(parameter.is_meta for parameter in model.parameters()):
         raise InputError("the model lies on the meta device and has no values: load its weights first")
-    packed = copy.deepcopy(unwrap(model)).eval()
+    packed = copy.deepcopy(unwrap(model)).eval().requires_grad_(False)
     notes: list[str] = []
     with torch.no_grad():
         found = candidates(packed, keep, values)
         graph = _graph(packed, notes)
         _leave_read(found, graph)
         plans = [make_plan(group, graph) for group in sharing(each for each in found if not each.reason)]
+        if graph is not None:
+            for plan in plans:
+                offer_signs(graph, plan)
         owners = {key for plan in plans for key in plan.owners}
         seen = observe(packed, sample, owners) if measure and sample is not None else {}
         for plan in plans:
             settle(plan, seen if measure else None, activations)
-        packed = substitute(packed, _replacements(plans, notes))
+        passing = hand_over(graph, plans, notes) if graph is not None else {}
+        packed = substitute(packed, _replacements(plans, passing, notes))
+    packed.requires_grad_(False)
     packed.report = _report(found, plans, notes)  # type: ignore[assignment]
     return packed
 
@@ -86,12 +92,12 @@ def _leave_read(found: list[Candidate], graph: Graph | None) -> None:
             candidate.reason = "the model reads its weight itself"
 
 
-def _replacements(plans: list[Plan], notes: list[str]) -> dict[int, nn.Module]:
+def _replacements(plans: list[Plan], passing: dict[int, nn.Module], notes: list[str]) -> dict[int, nn.Module]:
     """What takes the place of layers and of the batch norms folded into them."""
-    found: dict[int, nn.Module] = {}
+    found = dict(passing)
     for plan in plans:
         found.update(plan.layers)
-        if plan.norm is None or plan.norm.module is None or not plan.layers:
+        if plan.norm is None or plan.norm.module is None or not plan.layers or id(plan.norm.module) in found:
             continue
         norm = plan.norm.module
         assert isinstance(norm, nn.modules.batchnorm._BatchNorm)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,10 @@ from weightsmith.kinds.packed.forms import fast_forms
 from weightsmith.kinds.packed.layer import Layer
 from weightsmith.kinds.packed.measure import measure
 from weightsmith.kinds.packed.weight import PackedWeight
+from weightsmith.kinds.packed.xnor import XnorLayer
+from weightsmith.kinds.packed.xnor_conv2d import XnorConv2d
+from weightsmith.kinds.packed.xnor_linear import XnorLinear
+from weightsmith.packing import Encoded
 
 
 @dataclass
@@ -95,7 +100,8 @@ def _builders(plan: Plan, activations: str) -> dict[str, Callable[[], dict[int, 
     """What makes the layers of each candidate, by form and, where a form is held in several ways, `form:way`."""
     found: dict[str, Callable[[], dict[int, Layer]]] = {}
     for kind, encoded in plan.group[0].forms.items():
-        for way in fast_forms(encoded):
+        ways = [f"words of {encoded.alphabet}"] if kind == "xnor" else fast_forms(encoded, activations)
+        for way in ways:
             found[f"{kind}:{way}"] = lambda kind=kind, way=way: _build(plan, kind, way)  # type: ignore[misc]
     return found
 
@@ -113,10 +119,21 @@ def _build(plan: Plan, kind: str, way: str) -> dict[int, Layer]:
         if weight is None:
             if plan.norm is not None and plan.norm.module is not None:
                 encoded, bias = fold(encoded, bias, affine(plan.norm.module))
+            if kind == "xnor":
+                return {key: build_xnor(owner, encoded, bias).eval()}
             weight = PackedWeight(encoded, way)
         given = arguments(owner) if isinstance(owner, nn.Conv2d) else {}
         layers[key] = LAYERS[type(owner)][kind](weight, bias, **given).to(place).eval()
     return layers
+
+
+def build_xnor(owner: nn.Module, weight: Encoded, bias: Tensor | None, **options: Any) -> XnorLayer:
+    """A layer over signs with the geometry of a layer of torch's."""
+    if not isinstance(owner, nn.Conv2d):
+        return XnorLinear(weight, bias, **options)
+    given = arguments(owner)
+    del given["groups"]
+    return XnorConv2d(weight, bias, **given, **options)
 
 
 def _stored(candidate: Candidate, name: str) -> int:

@@ -3,7 +3,6 @@
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from math import prod
 from typing import Any
 
 import torch
@@ -46,6 +45,7 @@ class LayerReport:
 
     Attributes:
         weight: name of its weight.
+        layer: class of the packed layer: `BinaryLinear`, `XnorConv2d`, ...
         format: that the weight is packed in.
         shape: of the weight.
         dense: bytes of the weight as float32.
@@ -54,6 +54,7 @@ class LayerReport:
     """
 
     weight: str
+    layer: str
     format: str
     shape: tuple[int, ...]
     dense: int
@@ -156,7 +157,7 @@ def measure_packed(
                 notes.add(f"{path or 'the whole model'} does not run in bfloat16 on this machine")
     return PackReport(
         parity,
-        tuple(_layer(packed, path, timings[path]) for path in paths),
+        tuple(_layer(model, packed, path, timings[path]) for path in paths),
         tuple(timings[""]),
         {"float32": _state_bytes(model, 4), "bfloat16": _state_bytes(model, 2), "packed": file_bytes},
         {"float32": _held(model, 4), "bfloat16": _held(model, 2), "packed": _held(packed, None)},
@@ -238,12 +239,19 @@ def _time(dense: nn.Module, into_dense: Tensor, packed: nn.Module, into_packed: 
     return in_turns(calls)
 
 
-def _layer(packed: nn.Module, path: str, timings: Sequence[Timing]) -> LayerReport:
-    layer = packed.get_submodule(path)
+def _layer(model: nn.Module, packed: nn.Module, path: str, timings: Sequence[Timing]) -> LayerReport:
+    layer, dense = packed.get_submodule(path), model.get_submodule(path).weight
     assert isinstance(layer, Layer)
-    weight = layer.weight
-    name = f"{path}.weight" if path else "weight"
-    return LayerReport(name, weight.layout.format, weight.shape, 4 * prod(weight.shape), weight.nbytes, tuple(timings))
+    assert isinstance(dense, Tensor)
+    return LayerReport(
+        f"{path}.weight" if path else "weight",
+        type(layer).__name__,
+        layer.weight.layout.format,
+        tuple(dense.shape),
+        4 * dense.numel(),
+        layer.weight.nbytes,
+        tuple(timings),
+    )
 
 
 def _state_bytes(model: nn.Module, size: int) -> int:

@@ -2,22 +2,29 @@
 
 import json
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final, get_args
 
 import torch
 from torch import Tensor, nn
 
 from weightsmith.errors import InputError, SourceError
+from weightsmith.kinds.binary import BinaryActivation
 from weightsmith.kinds.packed.binary_conv2d import BinaryConv2d
 from weightsmith.kinds.packed.binary_linear import BinaryLinear
 from weightsmith.kinds.packed.convolution import arguments
 from weightsmith.kinds.packed.folding import NORMS, FoldedNorm
 from weightsmith.kinds.packed.forms import fast_forms, tensor
+from weightsmith.kinds.packed.handed_signs import HandedSigns
 from weightsmith.kinds.packed.layer import Layer
+from weightsmith.kinds.packed.plan import build_xnor
+from weightsmith.kinds.packed.sign_pool import SignPool2d, window
 from weightsmith.kinds.packed.sparse_conv2d import SparseConv2d
 from weightsmith.kinds.packed.sparse_linear import SparseLinear
 from weightsmith.kinds.packed.ternary_linear import TernaryLinear
 from weightsmith.kinds.packed.weight import PackedWeight
+from weightsmith.kinds.packed.xnor import Gives, XnorLayer
+from weightsmith.kinds.packed.xnor_conv2d import XnorConv2d
+from weightsmith.kinds.packed.xnor_linear import XnorLinear
 from weightsmith.names import printable
 from weightsmith.packing import Array, Encoded, decode
 
@@ -30,12 +37,28 @@ CLASSES: Final[dict[str, tuple[type[nn.Module], ...]]] = {
     SparseLinear.__name__: (nn.Linear,),
     BinaryConv2d.__name__: (nn.Conv2d,),
     SparseConv2d.__name__: (nn.Conv2d,),
+    XnorLinear.__name__: (nn.Linear,),
+    XnorConv2d.__name__: (nn.Conv2d,),
     FoldedNorm.__name__: NORMS,
+    HandedSigns.__name__: (BinaryActivation,),
+    SignPool2d.__name__: (nn.MaxPool2d,),
 }
 """What a file may ask for, and which modules of the model it may stand for."""
 
-LAYERS: Final[dict[str, type[Layer]]] = {
-    layer.__name__: layer for layer in (BinaryLinear, TernaryLinear, SparseLinear, BinaryConv2d, SparseConv2d)
+_OURS: Final[dict[str, type[nn.Module]]] = {
+    layer.__name__: layer
+    for layer in (
+        BinaryLinear,
+        TernaryLinear,
+        SparseLinear,
+        BinaryConv2d,
+        SparseConv2d,
+        XnorLinear,
+        XnorConv2d,
+        FoldedNorm,
+        HandedSigns,
+        SignPool2d,
+    )
 }
 
 Entries = Mapping[str, Encoded | Array]
@@ -45,10 +68,13 @@ def describe_layers(model: nn.Module) -> str:
     """The layers of a packed model, for the metadata of its file."""
     found: dict[str, dict[str, str]] = {}
     for path, module in model.named_modules(remove_duplicate=False):
-        if isinstance(module, Layer):
+        if isinstance(module, XnorLayer):
+            channels = str(module.channels) if isinstance(module, XnorLinear) else "0"
+            found[path] = {"layer": type(module).__name__, "gives": module.gives, "channels": channels}
+        elif isinstance(module, Layer):
             found[path] = {"layer": type(module).__name__, "form": module.weight.fast}
-        elif isinstance(module, FoldedNorm):
-            found[path] = {"layer": "FoldedNorm"}
+        elif type(module).__name__ in CLASSES and type(module) is _OURS[type(module).__name__]:
+            found[path] = {"layer": type(module).__name__}
     return json.dumps(found, separators=(",", ":"))
 
 
@@ -88,13 +114,17 @@ def stand_in(path: str, module: nn.Module | None, options: Mapping[str, str]) ->
         raise InputError(
             f"'{printable(path[:200])}' is a {name} in the file, for a {wanted[0].__name__}, and the model has {has}"
         )
-    return LAYERS.get(name, FoldedNorm)
+    return _OURS[name]
 
 
-def build_norm(module: nn.Module) -> FoldedNorm:
-    """What stands for a norm that was folded."""
+def build_passing(module: nn.Module, flip: Tensor | None) -> nn.Module:
+    """What stands for a norm, a pool or an activation; `flip` is the file's, of the channels that they turn around."""
+    if isinstance(module, BinaryActivation):
+        return HandedSigns(module).eval()
+    if isinstance(module, nn.MaxPool2d):
+        return SignPool2d(*window(module), flip).eval()
     assert isinstance(module, NORMS)
-    return FoldedNorm(module.num_features, 2 if isinstance(module, nn.BatchNorm1d) else 4, module.eps)
+    return FoldedNorm(module.num_features, 2 if isinstance(module, nn.BatchNorm1d) else 4, module.eps, flip).eval()
 
 
 def build_layer(
@@ -104,11 +134,27 @@ def build_layer(
     weight: Encoded | PackedWeight,
     bias: Tensor | None,
 ) -> Layer:
-    """A packed layer with the geometry of the model's own."""
+    """A packed layer with the geometry of the model's own; thresholds are left to be filled in.
+
+    Raises:
+        SourceError: options that no layer has.
+    """
+    if issubclass(layer, XnorLayer):
+        assert isinstance(weight, Encoded)
+        gives, channels = options.get("gives", ""), options.get("channels", "0")
+        if gives not in get_args(Gives) or not channels.isdecimal():
+            raise SourceError(f"its {METADATA} metadata has a {layer.__name__} with options that it does not know")
+        rows = weight.shape[0]
+        given: dict[str, Any] = {"gives": gives}
+        if gives != "floats":
+            given |= {"threshold": torch.zeros(rows, dtype=torch.int32), "slope": torch.zeros(rows)}
+        if layer is XnorLinear:
+            given["channels"] = int(channels[:9])
+        return build_xnor(module, weight, bias, **given).eval()
     if isinstance(weight, Encoded):
         ways = fast_forms(weight)
         asked = options.get("form", "")
-        weight = PackedWeight(weight, asked if asked in ways else ways[0])
+        weight = PackedWeight(weight, asked if asked in (*ways, *fast_forms(weight, "int8")) else ways[0])
     given = arguments(module) if isinstance(module, nn.Conv2d) else {}
     return layer(weight, bias, **given).eval()
 

@@ -6,7 +6,9 @@ from torch import nn
 
 from weightsmith.errors import InputError
 from weightsmith.kinds.packed.folding import FoldedNorm
+from weightsmith.kinds.packed.handed_signs import HandedSigns
 from weightsmith.kinds.packed.layer import Layer
+from weightsmith.kinds.packed.sign_pool import SignPool2d
 from weightsmith.kinds.packed.substitute import substitute
 from weightsmith.sources.module import unwrap
 
@@ -35,7 +37,7 @@ def unpack(packed: nn.Module) -> nn.Module:
         dense.weight = weights.setdefault(id(layer.weight), weight)
         replacements[id(layer)] = dense.eval()
     for module in model.modules():
-        if isinstance(module, FoldedNorm):
+        if isinstance(module, (FoldedNorm, HandedSigns, SignPool2d)):
             replacements[id(module)] = module.dense()
     model = substitute(model, replacements)
     if hasattr(model, "report"):

@@ -9,6 +9,7 @@ from weightsmith.kinds.packed.forms.form import Form
 from weightsmith.kinds.packed.forms.sparse import Sparse
 from weightsmith.kinds.packed.forms.stored import Stored
 from weightsmith.kinds.packed.forms.tiles import PlaneTiles, Tiles
+from weightsmith.kinds.packed.forms.words import Words
 from weightsmith.packing import Encoded, Layout
 
 FORMS: dict[str, Form] = {
@@ -21,7 +22,11 @@ FORMS: dict[str, Form] = {
         Stored(),
         Tiles("signs"),
         Tiles("bits"),
+        Tiles("signs", rounded=True),
+        Tiles("bits", rounded=True),
         PlaneTiles(),
+        Words("signs"),
+        Words("bits"),
         Sparse("csr"),
         Sparse("bitmask"),
         Sparse("signs"),
@@ -43,12 +48,13 @@ def form_on(place: device, layout: Layout, fast: str) -> str:
     return fast if place.type == "cpu" else plain_form(layout)
 
 
-def fast_forms(encoded: Encoded) -> list[str]:
+def fast_forms(encoded: Encoded, activations: str = "float32") -> list[str]:
     """The forms in which kernels read such a weight, the likeliest first; the plain one where there is no kernel."""
     layout = encoded.layout
     convolution = len(layout.shape) == 4
     if layout.format == "binary":
-        return [f"tiles of {layout.alphabet}"]
+        rounded = activations == "int8" and not convolution
+        return [f"tiles of {layout.alphabet}{', int8 inputs' if rounded else ''}"]
     if layout.format == "ternary":
         return ["planes" if convolution else "tiles of planes"]
     from weightsmith.kernels.sparse import candidates

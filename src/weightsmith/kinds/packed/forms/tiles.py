@@ -47,11 +47,17 @@ def _scale(parts: Parts, planes: int) -> Floats | None:
 
 
 class Tiles(Form):
-    """One plane of tiles, and a scale where there is one; convolutions included."""
+    """One plane of tiles, and a scale where there is one; convolutions included.
 
-    def __init__(self, alphabet: Alphabet) -> None:
+    Args:
+        alphabet: of the weight.
+        rounded: whether a linear layer rounds its inputs to 8 bits, each row by its own step.
+    """
+
+    def __init__(self, alphabet: Alphabet, *, rounded: bool = False) -> None:
         self.alphabet: Alphabet = alphabet
-        self.name = f"tiles of {alphabet}"
+        self.rounded = rounded
+        self.name = f"tiles of {alphabet}{', int8 inputs' if rounded else ''}"
 
     def reside(self, encoded: Encoded) -> list[Tensor]:
         """As `Form.reside`."""
@@ -70,10 +76,12 @@ class Tiles(Form):
     def linear(self, inputs: Floats, parts: Parts, shape: Sequence[int], bias: Floats | None) -> Floats:
         """As `Form.linear`."""
         from weightsmith.kernels.binary import binary_linear
+        from weightsmith.kernels.binary_int8 import binary_linear_int8
 
         rows, columns = shape
-        given = {"alphabet": self.alphabet, "scale": _scale(parts, 1), "bias": bias}
-        return binary_linear(inputs, _tiles(parts[0]), rows, columns, **given)
+        product = binary_linear_int8 if self.rounded else binary_linear
+        scale = _scale(parts, 1)
+        return product(inputs, _tiles(parts[0]), rows, columns, alphabet=self.alphabet, scale=scale, bias=bias)
 
     def convolution(
         self, inputs: Floats, parts: Parts, shape: Sequence[int], bias: Floats | None, geometry: Geometry

@@ -1,0 +1,156 @@
+"""What layers with binary weights and binary activations share."""
+
+from math import prod
+from typing import Any, ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from weightsmith.errors import InputError
+from weightsmith.kinds.packed.forms import Geometry
+from weightsmith.kinds.packed.layer import Layer, hold
+from weightsmith.kinds.packed.operators import transformed
+from weightsmith.kinds.packed.weight import PackedWeight
+from weightsmith.kinds.packed.xnor_operators import (
+    call_pack,
+    call_unpack,
+    pack_op,
+    run,
+    run_bits,
+    run_floats,
+    unpack_op,
+)
+from weightsmith.packing import Encoded, Format
+
+Gives = Literal["floats", "signs", "bits"]
+
+PLAIN = Geometry((1, 1), (0, 0), (1, 1), 1)
+
+
+class XnorLayer(Layer):
+    """A layer of binary weights that looks at the signs of its inputs alone: -1, and +1 from 0 on; NaN is -1.
+
+    Inputs are floats, or the packed signs that another such layer or pool gives (int64, see `xnor_operators`). Where
+    gradients are taken, on other devices and under `torch.func` it computes with floats, and gives them: of signs what
+    they are the signs of. Its own inputs' signs then have a straight-through gradient (Hubara et al. 2016).
+
+    Args:
+        weight: packed as `binary`.
+        bias: float[outputs], or None; for `floats`.
+        threshold: int32[outputs], for `signs` and `bits`: an output is +1 where the dot product reaches it, or, where
+            the slope is negative, where it does not.
+        slope: float32[outputs], by which the pre-activation grows with the dot product.
+        gives: `floats`; or -1 and +1 as floats, `signs`, or packed, `bits`.
+
+    Raises:
+        InputError: shapes that do not fit.
+        SourceError: a weight whose parts do not fit together.
+    """
+
+    formats: ClassVar[frozenset[Format]] = frozenset({"binary"})
+    dimensions: ClassVar[int]
+    threshold: Tensor | None
+    slope: Tensor | None
+    flip: Tensor | None
+
+    def __init__(
+        self,
+        weight: Encoded,
+        bias: Tensor | None = None,
+        *,
+        threshold: Tensor | None = None,
+        slope: Tensor | None = None,
+        gives: Gives = "floats",
+        geometry: Geometry = PLAIN,
+    ) -> None:
+        super().__init__()
+        packed = hold(self, PackedWeight(weight, f"words of {weight.alphabet}"), bias)
+        self.alphabet = packed.layout.alphabet
+        self.geometry = geometry
+        self.gives: Gives = gives
+        if (gives == "floats") != (threshold is None) or (threshold is None) != (slope is None):
+            raise InputError("signs and bits need a threshold and a slope, and floats need none")
+        for name, value in (("threshold", threshold), ("slope", slope)):
+            if value is not None and tuple(value.shape) != packed.shape[:1]:
+                raise InputError(f"{name} must have the shape [{packed.shape[0]}], not {list(value.shape)}")
+            self.register_buffer(name, value)
+        self.register_buffer("flip", None if slope is None else slope < 0, persistent=False)
+
+    def _load_from_state_dict(self, *args: Any) -> None:
+        super()._load_from_state_dict(*args)
+        if self.slope is not None:
+            self.flip = self.slope < 0
+
+    def packs(self, inputs: Tensor) -> bool:
+        """Whether a kernel takes these inputs."""
+        if inputs.dtype == torch.int64:
+            return True
+        watched = inputs.requires_grad and torch.is_grad_enabled()
+        return (
+            inputs.dtype in (torch.float32, torch.bfloat16, torch.float16)
+            and self.weight.runs_on(inputs)
+            and not watched
+            and not transformed()
+        )
+
+    def compute(self, inputs: Tensor) -> Tensor:
+        """The layer's outputs for float rows or images, or for packed ones of as many dimensions.
+
+        Packed rows may be a flattened image.
+        """
+        if not self.packs(inputs):
+            return self.compute_dense(inputs)
+        words = inputs if inputs.dtype == torch.int64 else run(call_pack, pack_op, inputs.float().contiguous())
+        words = words.flatten(1) if self.dimensions == 2 else words  # of an image
+        weight, geometry = self.weight, self.geometry
+        if self.threshold is None or self.flip is None:
+            bias = None if self.bias is None else self.bias.float()
+            found = run_floats(words, weight.parts, bias, weight.shape, self.alphabet, geometry)
+        else:
+            thresholds = self.threshold, self.flip
+            found = run_bits(words, weight.parts[0], thresholds, weight.shape, self.alphabet, geometry)
+            if self.gives == "bits":
+                return found
+            found = run(call_unpack, unpack_op, found, weight.shape[0])
+        return found if inputs.dtype == torch.int64 else found.to(inputs.dtype)
+
+    def compute_dense(self, inputs: Tensor) -> Tensor:
+        """The same with floats throughout; where signs are wanted, what they are the signs of.
+
+        Pools and the activation behind then see what they saw in training, and so do their gradients.
+        """
+        signs = sign(inputs)
+        weight, bias = self.weight.dense().to(signs.dtype), self.bias
+        offset = None if bias is None else bias.to(signs.dtype)
+        if self.dimensions == 2:
+            found = F.linear(signs.flatten(1), weight.flatten(1), offset)
+        else:
+            found = F.conv2d(signs, weight, offset, *self.geometry)
+        if self.threshold is None or self.slope is None:
+            return found.to(inputs.dtype)
+        across = (-1,) if found.dim() == 2 else (-1, 1, 1)
+        slope = self.slope.to(found.dtype)
+        slope = torch.where(slope == 0, torch.ones_like(slope), slope)  # of a constant the threshold knows the sign
+        threshold = self.threshold.to(found.dtype) - 0.5
+        return (slope.view(across) * (found - threshold.view(across))).to(inputs.dtype)
+
+    def signed(self) -> tuple[Tensor, Tensor | None]:
+        """Dense weight and bias of a layer whose outputs are these, or have these signs once the slope's is applied.
+
+        Biases at the thresholds lie halfway between the dot products that a layer can have, so that nothing is rounded.
+        """
+        weight = self.weight.dense()
+        if self.threshold is None:
+            return weight, self.bias
+        reach = 1 + prod(self.weight.shape[1:])
+        return weight, 0.5 - self.threshold.clamp(-reach, reach).float()
+
+
+def sign(inputs: Tensor) -> Tensor:
+    """-1, and +1 from 0 on, with the gradient of a clipped straight-through estimator."""
+    values = torch.where(inputs >= 0, 1.0, -1.0).to(inputs.dtype)
+    if not (inputs.requires_grad and torch.is_grad_enabled()):
+        return values
+    clipped = inputs.clamp(-1, 1)
+    return values + (clipped - clipped.detach())

@@ -1,0 +1,240 @@
+"""Kernels for binary activations as torch operators; packed signs are int64 tensors with the bits of unsigned words.
+
+Rows are int64[batch, words], images int64[batch, height, width, words].
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from weightsmith.kinds.packed.forms import Geometry, floats
+from weightsmith.kinds.packed.operators import geometry_of, output_size, unobserved
+from weightsmith.packing import Array
+
+WORD = 64
+
+
+def words_in(columns: int) -> int:
+    """How many words hold so many signs."""
+    return -(-columns // WORD)
+
+
+def _words(tensor: Tensor) -> Any:
+    return tensor.detach().numpy().view(np.uint64)
+
+
+def _optional(tensor: Tensor | None) -> Any:
+    return None if tensor is None else floats(tensor)
+
+
+def _as_tensor(words: Array) -> Tensor:
+    found: Tensor = torch.from_numpy(words.view(np.int64))
+    return found
+
+
+def call_pack(inputs: Tensor) -> Tensor:
+    """Signs of float[batch, columns] or float[batch, channels, height, width], packed."""
+    from weightsmith.kernels.xnor_images import pack_image
+    from weightsmith.kernels.xnor_words import pack_signs
+
+    values = floats(inputs)
+    return _as_tensor(pack_signs(values) if values.ndim == 2 else pack_image(values))
+
+
+def call_unpack(words: Tensor, channels: int) -> Tensor:
+    """float32 -1 and +1 of packed rows or images, channels second."""
+    from weightsmith.kernels.xnor_images import unpack_image
+    from weightsmith.kernels.xnor_words import unpack_signs
+
+    return torch.from_numpy((unpack_signs if words.dim() == 2 else unpack_image)(_words(words), channels))
+
+
+def call_floats(
+    words: Tensor, weight: Tensor, scale: Tensor | None, bias: Tensor | None, shape: Sequence[int], geometry: Any
+) -> Tensor:
+    """`scale * dot + bias`, float32; a linear layer where the words are rows."""
+    from weightsmith.kernels.xnor import xnor_linear
+    from weightsmith.kernels.xnor_convolution import xnor_convolution
+
+    alphabet, steps = geometry
+    given = _optional(scale), _optional(bias)
+    if words.dim() == 2:
+        columns = int(np.prod(shape[1:]))
+        return torch.from_numpy(xnor_linear(_words(words), _words(weight), columns, *given, alphabet=alphabet))
+    rows = _words(weight).reshape(shape[0], shape[2], shape[3], -1)
+    return torch.from_numpy(xnor_convolution(_words(words), rows, shape[1], *given, alphabet=alphabet, **steps))
+
+
+def call_bits(
+    words: Tensor, weight: Tensor, threshold: Tensor, flip: Tensor, shape: Sequence[int], geometry: Any
+) -> Tensor:
+    """Bit `(dot >= threshold) != flip`, packed."""
+    from weightsmith.kernels.xnor import xnor_linear_bits
+    from weightsmith.kernels.xnor_convolution import xnor_convolution_bits
+
+    alphabet, steps = geometry
+    given = threshold.numpy(), flip.numpy()
+    if words.dim() == 2:
+        columns = int(np.prod(shape[1:]))
+        return _as_tensor(xnor_linear_bits(_words(words), _words(weight), columns, *given, alphabet=alphabet))
+    rows = _words(weight).reshape(shape[0], shape[2], shape[3], -1)
+    return _as_tensor(xnor_convolution_bits(_words(words), rows, shape[1], *given, alphabet=alphabet, **steps))
+
+
+def call_pool(words: Tensor, flip: Tensor | None, kernel: Sequence[int], stride: Sequence[int], padding: Any) -> Tensor:
+    """Max pooling of a packed image; the minimum where flipped."""
+    from weightsmith.kernels.xnor_images import pool_bits
+
+    turned = None if flip is None else flip.numpy()
+    found = pool_bits(_words(words), (kernel[0], kernel[1]), (stride[0], stride[1]), turned, (padding[0], padding[1]))
+    return _as_tensor(found)
+
+
+def _steps(stride: Sequence[int], padding: Sequence[int], dilation: Sequence[int]) -> dict[str, tuple[int, int]]:
+    found = geometry_of(stride, padding, dilation, 1)._asdict()
+    del found["groups"]
+    return found
+
+
+@torch.library.custom_op("weightsmith::pack_signs", mutates_args=(), device_types="cpu")
+def pack_op(inputs: Tensor) -> Tensor:
+    """`call_pack` as an operator."""
+    return call_pack(inputs)
+
+
+@pack_op.register_fake
+def _(inputs: Tensor) -> Tensor:
+    batch, channels, *size = inputs.shape
+    return inputs.new_empty((batch, *size, words_in(channels)), dtype=torch.int64)
+
+
+@torch.library.custom_op("weightsmith::unpack_signs", mutates_args=(), device_types="cpu")
+def unpack_op(words: Tensor, channels: int) -> Tensor:
+    """`call_unpack` as an operator."""
+    return call_unpack(words, channels)
+
+
+@unpack_op.register_fake
+def _(words: Tensor, channels: int) -> Tensor:
+    return words.new_empty((words.shape[0], channels, *words.shape[1:-1]), dtype=torch.float32)
+
+
+@torch.library.custom_op("weightsmith::xnor", mutates_args=(), device_types="cpu")
+def floats_op(
+    words: Tensor,
+    weight: Tensor,
+    scale: Tensor | None,
+    bias: Tensor | None,
+    shape: Sequence[int],
+    alphabet: str,
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+) -> Tensor:
+    """`call_floats` as an operator."""
+    return call_floats(words, weight, scale, bias, shape, (alphabet, _steps(stride, padding, dilation)))
+
+
+@floats_op.register_fake
+def _(
+    words: Tensor,
+    weight: Tensor,
+    scale: Tensor | None,
+    bias: Tensor | None,
+    shape: Sequence[int],
+    alphabet: str,
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+) -> Tensor:
+    size = _size(words, shape, geometry_of(stride, padding, dilation, 1))
+    return words.new_empty((words.shape[0], shape[0], *size), dtype=torch.float32)
+
+
+@torch.library.custom_op("weightsmith::xnor_bits", mutates_args=(), device_types="cpu")
+def bits_op(
+    words: Tensor,
+    weight: Tensor,
+    threshold: Tensor,
+    flip: Tensor,
+    shape: Sequence[int],
+    alphabet: str,
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+) -> Tensor:
+    """`call_bits` as an operator."""
+    return call_bits(words, weight, threshold, flip, shape, (alphabet, _steps(stride, padding, dilation)))
+
+
+@bits_op.register_fake
+def _(
+    words: Tensor,
+    weight: Tensor,
+    threshold: Tensor,
+    flip: Tensor,
+    shape: Sequence[int],
+    alphabet: str,
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+) -> Tensor:
+    size = _size(words, shape, geometry_of(stride, padding, dilation, 1))
+    return words.new_empty((words.shape[0], *size, words_in(shape[0])))
+
+
+@torch.library.custom_op("weightsmith::pool_signs", mutates_args=(), device_types="cpu")
+def pool_op(
+    words: Tensor, flip: Tensor | None, kernel: Sequence[int], stride: Sequence[int], padding: Sequence[int]
+) -> Tensor:
+    """`call_pool` as an operator."""
+    return call_pool(words, flip, kernel, stride, padding)
+
+
+@pool_op.register_fake
+def _(
+    words: Tensor, flip: Tensor | None, kernel: Sequence[int], stride: Sequence[int], padding: Sequence[int]
+) -> Tensor:
+    size = output_size(words.shape[1:3], kernel, geometry_of(stride, padding, (1, 1), 1))
+    return words.new_empty((words.shape[0], *size, words.shape[3]))
+
+
+def _size(words: Tensor, shape: Sequence[int], geometry: Geometry) -> tuple[int, ...]:
+    """Height and width of the output; nothing for a linear layer."""
+    return () if words.dim() == 2 else output_size(words.shape[1:3], shape[2:], geometry)
+
+
+def run_floats(
+    words: Tensor, parts: Sequence[Tensor], bias: Tensor | None, shape: Sequence[int], alphabet: str, geometry: Geometry
+) -> Tensor:
+    """Outputs in float32 of packed inputs."""
+    scale = parts[1] if len(parts) > 1 else None
+    steps = geometry.stride, geometry.padding, geometry.dilation
+    if unobserved(words):
+        return call_floats(words, parts[0], scale, bias, shape, (alphabet, _steps(*steps)))
+    found: Tensor = floats_op(words, parts[0], scale, bias, shape, alphabet, *steps)
+    return found
+
+
+def run_bits(
+    words: Tensor,
+    weight: Tensor,
+    thresholds: tuple[Tensor, Tensor],
+    shape: Sequence[int],
+    alphabet: str,
+    geometry: Geometry,
+) -> Tensor:
+    """Packed outputs of packed inputs."""
+    steps = geometry.stride, geometry.padding, geometry.dilation
+    if unobserved(words):
+        return call_bits(words, weight, *thresholds, shape, (alphabet, _steps(*steps)))
+    found: Tensor = bits_op(words, weight, *thresholds, shape, alphabet, *steps)
+    return found
+
+
+def run(call: Callable[..., Tensor], operator: Callable[..., Tensor], first: Tensor, *others: Any) -> Tensor:
+    """A call past the dispatcher where nobody is watching, else as an operator."""
+    return (call if unobserved(first) else operator)(first, *others)
