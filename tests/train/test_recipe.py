@@ -134,7 +134,9 @@ MISTAKES = [
     ({"init": {"hidden.*": 3}}, "init.hidden.*: must be a scheme's name or {name: ..., option: ...}, got 3", ""),
     ({"init": {"name": "zeros", "weights": {"*": "ones"}}}, "init: give one scheme or a mapping {pattern: scheme}", ""),
     ({"kind": "binry"}, "kind: unknown kind 'binry'", "did you mean 'binary'?"),
-    ({"kind": "sparse"}, "kind.sparsity: must be given", ""),
+    ({"kind": "sparse"}, "kind: method 'magnitude' needs the option 'sparsity', or n and m", ""),
+    ({"kind": {"name": "sparse", "method": "rigle"}}, "kind: unknown sparse method 'rigle'", "did you mean 'rigl'?"),
+    ({"kind": {"name": "sparse", "method": "l1", "strength": 0.1, "sparsity": 1}}, "kind.sparsity: unknown field", ""),
     ({"kind": {"name": "sparse", "sparsity": "high"}}, "kind.sparsity: must be a number, got 'high'", ""),
     ({"kind": {"name": "sparse", "sparsity": 2}}, "kind: sparsity", "2"),
     ({"kind": {"name": "binary", "alphabt": "bits"}}, "kind.alphabt: unknown field", "did you mean 'alphabet'?"),
@@ -298,4 +300,4 @@ def test_every_kind_and_name_of_the_tables_is_a_recipe():
     for part, table in {"model": MODELS, "optimizer": OPTIMIZERS, "schedule": SCHEDULES, "init": SCHEMES}.items():
         for name in set(table) - {"constant"}:
             assert getattr(Recipe.from_dict({part: name}), part).name == name
-    assert set(KINDS) == {"continuous", "binary", "sparse"}
+    assert set(KINDS) == {"continuous", "binary", "ternary", "sparse"}

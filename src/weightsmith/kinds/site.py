@@ -53,6 +53,23 @@ class Site:
         """Dimensions of `by_channel`'s view that run over the weights of one output channel."""
         return shared_dimensions(grouped, self.groups)
 
+    def as_rows(self, tensor: Tensor) -> Tensor:
+        """A tensor of the weight's shape as a matrix `(outputs, inputs of each)`, in the order that packing has too.
+
+        A view where the layout allows it, else a copy.
+        """
+        if not self.groups:
+            return tensor.flatten(1)
+        return self.by_channel(tensor).transpose(1, 2).flatten(0, 1).flatten(1)
+
+    def from_rows(self, rows: Tensor) -> Tensor:
+        """The tensor of the weight's shape of which `as_rows` gives these rows."""
+        shape = self.stored.shape
+        if not self.groups:
+            return rows.reshape(shape)
+        inside = rows.reshape(self.groups, shape[1], shape[0] // self.groups, *shape[2:])
+        return inside.transpose(1, 2).reshape(shape)
+
 
 def by_channel(weight: Tensor, groups: int) -> Tensor:
     """A view `(out, ...)`, or `(groups, in, out, ...)` of a transposed convolution's `(in, out / groups, ...)`."""

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from weightsmith.kinds.site import Site
 
@@ -16,6 +17,10 @@ class Mask(nn.Module):
 
     Args:
         weight: the weight to mask; at first nothing is masked.
+
+    Attributes:
+        mask: bool, of the weight's shape; True where it is used.
+        dense: whether gradients pass to masked weights as well, as one look at them needs.
     """
 
     kind: ClassVar[str] = "sparse"
@@ -24,9 +29,13 @@ class Mask(nn.Module):
     def __init__(self, weight: Tensor) -> None:
         super().__init__()
         self.register_buffer("mask", torch.ones_like(weight, dtype=torch.bool))
+        self.dense = False
 
     def forward(self, weight: Tensor) -> Tensor:
-        """The weight where the mask is set, +0 elsewhere; the gradient likewise."""
+        """The weight where the mask is set, +0 elsewhere; the gradient likewise, unless it is wanted everywhere."""
+        if self.dense:
+            # 0 in value for what lies behind the mask, which is 0 itself, and 1 in slope
+            return torch.where(self.mask, weight, weight - weight.detach())
         return torch.where(self.mask, weight, 0.0)
 
     def right_inverse(self, weight: Tensor) -> Tensor:
@@ -44,3 +53,14 @@ def clear_masked(sites: Sequence[Site]) -> None:
     with torch.no_grad():
         for site in sites:
             site.stored.masked_fill_(~mask_of(site).mask, 0.0)
+
+
+def clear_momentum(sites: Sequence[Site], optimizer: Optimizer) -> None:
+    """Set to 0 what an optimizer remembers of masked weights: every tensor of its state of the weight's shape."""
+    with torch.no_grad():
+        for site in sites:
+            weight = site.stored
+            if weight in optimizer.state:
+                for value in optimizer.state[weight].values():
+                    if isinstance(value, Tensor) and value.shape == weight.shape and value.dim() > 0:
+                        value.masked_fill_(~mask_of(site).mask, 0)

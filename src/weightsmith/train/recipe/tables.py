@@ -200,12 +200,11 @@ def _check_kind(recipe: "Recipe") -> Iterator[str]:
     from weightsmith.kinds import KINDS
 
     try:
-        kind = KINDS[choose(recipe.kind.name, KINDS, "kind")]
+        kind = KINDS[choose(recipe.kind.name, KINDS, "kind")].of_method(recipe.kind.options)
     except InputError as error:
         yield f"kind: {error}"
         return
-    types = get_type_hints(kind.settings)
-    known = {name: (types[name], kind.defaults.get(name, ...)) for name in kind.options}
+    known = {name: (hint, kind.defaults.get(name, ...)) for name, hint in kind.types.items()}
     wrong = wrong_options("kind", {**_SELECTION, **known}, recipe.kind.model_extra or {})
     yield from wrong
     if not wrong:
@@ -218,4 +217,5 @@ def _check_kind(recipe: "Recipe") -> Iterator[str]:
 def _kind_defaults(recipe: "Recipe") -> dict[str, Any]:
     from weightsmith.kinds import KINDS
 
-    return {**{name: default for name, (_, default) in _SELECTION.items()}, **KINDS[recipe.kind.name].defaults}
+    kind = KINDS[recipe.kind.name].of_method(recipe.kind.options)
+    return {**{name: default for name, (_, default) in _SELECTION.items()}, **kind.defaults}
