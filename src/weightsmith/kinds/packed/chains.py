@@ -173,12 +173,12 @@ def _threshold(graph: Graph, plan: Plan, between: Passage, gives: Gives) -> dict
     )
     if found is None:
         return None
-    threshold, slope = found
+    threshold, slope, offset = found
     early = between.pools[: between.early]
     if bool((slope < 0).any()) and any(graph.only_call(pool.path) is None for pool in early):
         return None  # a pool that turns some channels around for this layer alone
     bare = replace(encoded, tensors={"bits": encoded.tensors["bits"]})
-    given: dict[str, Any] = {"threshold": threshold, "slope": slope, "gives": gives}
+    given: dict[str, Any] = {"threshold": threshold, "slope": slope, "offset": offset, "gives": gives}
     old = plan.layers[id(owner)]
     if isinstance(old, XnorLinear):
         given["channels"] = old.channels
@@ -208,7 +208,7 @@ def _flat_inputs(consumer: Plan, channels: int) -> None:
     key = id(consumer.group[0].owner)
     old = consumer.layers[key]
     assert isinstance(old, XnorLinear)
-    given = {"threshold": old.threshold, "slope": old.slope, "gives": old.gives}
+    given = {"threshold": old.threshold, "slope": old.slope, "offset": old.offset, "gives": old.gives}
     consumer.layers[key] = XnorLinear(old.stored(), old.bias, **given, channels=channels).eval()  # type: ignore[arg-type]
 
 

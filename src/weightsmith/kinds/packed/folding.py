@@ -62,7 +62,7 @@ class FoldedNorm(nn.Module):
 
 @dataclass(frozen=True)
 class Affine:
-    """What a batch norm does in evaluation: `slope * x + offset` for each channel, both float32[channels], rounded as torch does."""
+    """What a batch norm does in evaluation: `slope * x + offset` for each channel: float32, as torch rounds."""
 
     slope: Tensor
     offset: Tensor

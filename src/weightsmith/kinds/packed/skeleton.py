@@ -147,7 +147,8 @@ def build_layer(
         rows = weight.shape[0]
         given: dict[str, Any] = {"gives": gives}
         if gives != "floats":
-            given |= {"threshold": torch.zeros(rows, dtype=torch.int32), "slope": torch.zeros(rows)}
+            given |= {"threshold": torch.zeros(rows, dtype=torch.int32)}
+            given |= {"slope": torch.zeros(rows), "offset": torch.zeros(rows)}
         if layer is XnorLinear:
             given["channels"] = int(channels[:9])
         return build_xnor(module, weight, bias, **given).eval()

@@ -11,7 +11,7 @@ ALWAYS = -(2**31)
 
 def thresholds(
     norm: nn.Module | None, scale: Tensor | None, bias: Tensor | None, rows: int, columns: int, *, images: bool
-) -> tuple[Tensor, Tensor] | None:
+) -> tuple[Tensor, Tensor, Tensor] | None:
     """Where the sign of a layer and its batch norm changes.
 
     The sign is that of `norm(dot * scale + bias)`, every step rounded to float32 as torch rounds it: the norm itself is
@@ -26,8 +26,8 @@ def thresholds(
         images: whether the norm is two-dimensional.
 
     Returns:
-        The threshold int32[rows] and the slope float32[rows] of `XnorLayer`; None where the norm is not finite, or the
-        dot products are not whole in float32.
+        The threshold int32[rows], slope and offset float32[rows] of `XnorLayer`; None where the norm is not finite, or
+        the dot products are not whole in float32.
     """
     if columns >= 2**24:
         return None
@@ -51,7 +51,7 @@ def thresholds(
     ends = torch.full((rows,), columns, dtype=torch.int64)
     if not bool((preactivation(ends).isfinite() & preactivation(-ends).isfinite() & slope.isfinite()).all()):
         return None
-    return _search(preactivation, ends, slope), slope
+    return _search(preactivation, ends, slope), slope, preactivation(torch.zeros(rows))
 
 
 def _search(preactivation: Callable[[Tensor], Tensor], ends: Tensor, slope: Tensor) -> Tensor:

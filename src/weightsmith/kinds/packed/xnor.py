@@ -41,6 +41,7 @@ class XnorLayer(Layer):
         threshold: int32[outputs], for `signs` and `bits`: an output is +1 where the dot product reaches it, or, where
             the slope is negative, where it does not.
         slope: float32[outputs], by which the pre-activation grows with the dot product.
+        offset: float32[outputs], the pre-activation at a dot product of 0.
         gives: `floats`; or -1 and +1 as floats, `signs`, or packed, `bits`.
 
     Raises:
@@ -52,6 +53,7 @@ class XnorLayer(Layer):
     dimensions: ClassVar[int]
     threshold: Tensor | None
     slope: Tensor | None
+    offset: Tensor | None
     flip: Tensor | None
 
     def __init__(
@@ -61,6 +63,7 @@ class XnorLayer(Layer):
         *,
         threshold: Tensor | None = None,
         slope: Tensor | None = None,
+        offset: Tensor | None = None,
         gives: Gives = "floats",
         geometry: Geometry = PLAIN,
     ) -> None:
@@ -69,9 +72,9 @@ class XnorLayer(Layer):
         self.alphabet = packed.layout.alphabet
         self.geometry = geometry
         self.gives: Gives = gives
-        if (gives == "floats") != (threshold is None) or (threshold is None) != (slope is None):
-            raise InputError("signs and bits need a threshold and a slope, and floats need none")
-        for name, value in (("threshold", threshold), ("slope", slope)):
+        if any((value is None) != (gives == "floats") for value in (threshold, slope, offset)):
+            raise InputError("signs and bits need a threshold, a slope and an offset, and floats need none")
+        for name, value in (("threshold", threshold), ("slope", slope), ("offset", offset)):
             if value is not None and tuple(value.shape) != packed.shape[:1]:
                 raise InputError(f"{name} must have the shape [{packed.shape[0]}], not {list(value.shape)}")
             self.register_buffer(name, value)
@@ -127,13 +130,15 @@ class XnorLayer(Layer):
             found = F.linear(signs.flatten(1), weight.flatten(1), offset)
         else:
             found = F.conv2d(signs, weight, offset, *self.geometry)
-        if self.threshold is None or self.slope is None:
+        if self.threshold is None or self.slope is None or self.offset is None:
             return found.to(inputs.dtype)
         across = (-1,) if found.dim() == 2 else (-1, 1, 1)
-        slope = self.slope.to(found.dtype)
-        slope = torch.where(slope == 0, torch.ones_like(slope), slope)  # of a constant the threshold knows the sign
-        threshold = self.threshold.to(found.dtype) - 0.5
-        return (slope.view(across) * (found - threshold.view(across))).to(inputs.dtype)
+        slope, offset = self.slope.to(found.dtype).view(across), self.offset.to(found.dtype).view(across)
+        reached = (found >= self.threshold.view(across)) != (slope < 0)
+        wanted = torch.where(reached, 0.0, -torch.finfo(torch.float32).tiny).to(found.dtype)
+        values = slope * found + offset
+        # rounding may have it on the wrong side of zero, where the threshold is exact
+        return torch.where((values >= 0) == reached, values, wanted).to(inputs.dtype)
 
     def signed(self) -> tuple[Tensor, Tensor | None]:
         """Dense weight and bias of a layer whose outputs are these, or have these signs once the slope's is applied.

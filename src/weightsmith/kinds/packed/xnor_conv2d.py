@@ -21,6 +21,7 @@ class XnorConv2d(XnorLayer):
         bias: as `XnorLayer` takes it.
         threshold: likewise.
         slope: likewise.
+        offset: likewise.
         gives: likewise.
         stride: as `nn.Conv2d` takes it.
         padding: likewise; the same on opposite sides.
@@ -40,6 +41,7 @@ class XnorConv2d(XnorLayer):
         *,
         threshold: Tensor | None = None,
         slope: Tensor | None = None,
+        offset: Tensor | None = None,
         gives: Gives = "floats",
         stride: Pair = 1,
         padding: Pair | str = 0,
@@ -49,7 +51,7 @@ class XnorConv2d(XnorLayer):
         geometry, before = geometry_like(weight.shape, stride, padding, dilation, 1)
         if any(before):
             raise InputError(f"binary activations are padded alike on opposite sides, and {padding} here is not")
-        super().__init__(weight, bias, threshold=threshold, slope=slope, gives=gives, geometry=geometry)
+        super().__init__(weight, bias, threshold=threshold, slope=slope, offset=offset, gives=gives, geometry=geometry)
         self.padding = padding
         self.out_channels, self.in_channels = weight.shape[:2]
 

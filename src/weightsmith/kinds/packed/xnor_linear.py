@@ -20,6 +20,7 @@ class XnorLinear(XnorLayer):
         bias: as `XnorLayer` takes it.
         threshold: likewise.
         slope: likewise.
+        offset: likewise.
         gives: likewise.
         channels: of the image that was flattened into the inputs, where packed ones are an image's; else 0.
 
@@ -37,6 +38,7 @@ class XnorLinear(XnorLayer):
         *,
         threshold: Tensor | None = None,
         slope: Tensor | None = None,
+        offset: Tensor | None = None,
         gives: Gives = "floats",
         channels: int = 0,
     ) -> None:
@@ -47,7 +49,7 @@ class XnorLinear(XnorLayer):
                 raise InputError(f"{self.in_features} inputs are no flattened image of {channels} channels")
             pixels = self.in_features // channels
             weight = replace(weight, shape=(self.out_features, channels, pixels, 1))
-        super().__init__(weight, bias, threshold=threshold, slope=slope, gives=gives)
+        super().__init__(weight, bias, threshold=threshold, slope=slope, offset=offset, gives=gives)
         self.channels = channels
 
     def forward(self, inputs: Tensor) -> Tensor:
