@@ -66,10 +66,10 @@ _SHARES = 4
 @njit(nogil=True, cache=True)
 def stripe(weights: Any, tail: Any, words: int, tile: int, stop: int, others: Any, rows: int, counts: Any) -> int:
     """Count where a stripe of weights, from a tile on, differs from rows of activations; how many tiles it holds."""
-    whole = weights.shape[0] // LANES
+    whole = weights.size // (LANES * words) if words else stop
     if tile < whole:
         tiles = min(TILES, min(whole, stop) - tile)
-        multiply(weights.reshape(weights.size), tile * LANES * words, tiles, others, 0, rows, words, counts, 0)
+        multiply(weights, tile * LANES * words, tiles, others, 0, rows, words, counts, 0)
         return int(tiles)
     multiply(tail, 0, 1, others, 0, rows, words, counts, 0)
     return 1
@@ -79,7 +79,7 @@ def stripe(weights: Any, tail: Any, words: int, tile: int, stop: int, others: An
 def _counts(a: Any, w: Any, columns: int, factor: int, block: Any, out: Any) -> None:
     """Dot products of tiles and rows of activations within `block` = (first tile, stop, first row, stop)."""
     start, stop, first, last = block
-    tail = last_tile(w)
+    flat, tail = w.reshape(w.size), last_tile(w)
     counts = np.empty((min(last - first, PANEL) + LANES) * TILES * LANES, np.int32)
     for panel in range(first, last, PANEL):
         rows = min(PANEL, last - panel)
@@ -87,7 +87,7 @@ def _counts(a: Any, w: Any, columns: int, factor: int, block: Any, out: Any) -> 
         base = bases(a, columns, factor, panel, panel + rows)
         tile = start
         while tile < stop:
-            tiles = stripe(w, tail, a.shape[1], tile, stop, others, rows, counts)
+            tiles = stripe(flat, tail, a.shape[1], tile, stop, others, rows, counts)
             column = tile * LANES
             width = min(tiles * LANES, out.shape[1] - column)
             for row in range(rows):
@@ -102,7 +102,7 @@ def _counts(a: Any, w: Any, columns: int, factor: int, block: Any, out: Any) -> 
 def _floats(a: Any, w: Any, columns: int, factor: int, scale: Any, bias: Any, block: Any, out: Any) -> None:
     """As `_counts`, scaled and shifted; out is flat."""
     start, stop, first, last = block
-    tail = last_tile(w)
+    flat, tail = w.reshape(w.size), last_tile(w)
     counts = np.empty((min(last - first, PANEL) + LANES) * TILES * LANES, np.int32)
     edge = min(stop * LANES, w.shape[0])
     scales, biases = spread(scale, 1.0, start * LANES, edge), spread(bias, 0.0, start * LANES, edge)
@@ -112,7 +112,7 @@ def _floats(a: Any, w: Any, columns: int, factor: int, scale: Any, bias: Any, bl
         base = bases(a, columns, factor, panel, panel + rows)
         tile = start
         while tile < stop:
-            tiles = stripe(w, tail, a.shape[1], tile, stop, others, rows, counts)
+            tiles = stripe(flat, tail, a.shape[1], tile, stop, others, rows, counts)
             column = tile * LANES
             width = min(tiles * LANES, w.shape[0] - column)
             for row in range(rows):
@@ -126,7 +126,7 @@ def _floats(a: Any, w: Any, columns: int, factor: int, scale: Any, bias: Any, bl
 def _bits(a: Any, w: Any, columns: int, factor: int, threshold: Any, flip: Any, block: Any, out: Any) -> None:
     """As `_counts`, compared with thresholds; out is uint8[batch, bytes]."""
     start, stop, first, last = block
-    tail = last_tile(w)
+    flat, tail = w.reshape(w.size), last_tile(w)
     counts = np.empty((min(last - first, PANEL) + LANES) * TILES * LANES, np.int32)
     thresholds, flips = padded_thresholds(threshold, start, stop), packed_flips(flip, start, stop)
     inside = np.uint8((1 << (w.shape[0] - 1) % LANES + 1) - 1)
@@ -136,7 +136,7 @@ def _bits(a: Any, w: Any, columns: int, factor: int, threshold: Any, flip: Any, 
         base = bases(a, columns, factor, panel, panel + rows)
         tile = start
         while tile < stop:
-            tiles = stripe(w, tail, a.shape[1], tile, stop, others, rows, counts)
+            tiles = stripe(flat, tail, a.shape[1], tile, stop, others, rows, counts)
             for row in range(rows):
                 for i in range(tiles):
                     at = (row * tiles + i) * LANES

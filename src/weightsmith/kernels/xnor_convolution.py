@@ -32,6 +32,7 @@ from weightsmith.kernels.xnor_patches import (
     border_of,
     geometry_of,
     outside_of,
+    padded,
     patches,
     pixel_bases,
     pixel_classes,
@@ -110,7 +111,7 @@ def _floats(layer: Any, border: Any, scale: Any, bias: Any, block: Any, out: Any
     down, across, taps, numbers = border
     start, stop = block
     (outputs, length), size = w.shape, numbers[10] * numbers[11]
-    lanes = patches(image, numbers, length // (numbers[2] * numbers[3]), start, stop)
+    lanes = patches(image, numbers, start, stop)
     classes = pixel_classes(numbers, down, across, start, stop)
     base = pixel_bases(lanes, length, factor, channels, taps, classes)
     flat, tail, whole = w.reshape(w.size), last_tile(w), outputs // LANES * LANES
@@ -152,16 +153,16 @@ def _bits(layer: Any, border: Any, threshold: Any, flip: Any, block: Any, out: A
     down, across, taps, numbers = border
     start, stop = block
     outputs, length = w.shape
-    others = patches(image, numbers, length // (numbers[2] * numbers[3]), start, stop)
+    others = patches(image, numbers, start, stop)
     classes = pixel_classes(numbers, down, across, start, stop)
     base = pixel_bases(others, length, factor, channels, taps, classes)
-    tail, last = last_tile(w), (outputs + LANES - 1) // LANES
+    flat, tail, last = w.reshape(w.size), last_tile(w), (outputs + LANES - 1) // LANES
     thresholds, flips = padded_thresholds(threshold, 0, last), packed_flips(flip, 0, last)
     counts = np.empty((stop - start + LANES) * _STRIPE, np.int32)
     inside = np.uint8((1 << (outputs - 1) % LANES + 1) - 1)
     tile = 0
     while tile < last:
-        tiles = stripe(w, tail, length, tile, last, others, stop - start, counts)
+        tiles = stripe(flat, tail, length, tile, last, others, stop - start, counts)
         for pixel in range(stop - start):
             at = pixel * tiles * LANES
             if classes[pixel]:
@@ -182,7 +183,10 @@ def _prepared(
     found = border_of(geometry)
     rows = np.ascontiguousarray(w).reshape(w.shape[0], w.shape[1] * w.shape[2] * w.shape[3])
     outside = outside_of(rows, found.numbers, found.vertical, found.horizontal)
-    layer = (np.ascontiguousarray(image).reshape(-1), rows, outside, channels, factor)
+    image = np.ascontiguousarray(image)
+    if max(geometry.padding):
+        image = padded(image, *geometry.padding)
+    layer = (image, rows, outside, channels, factor)
     return layer, (found.down, found.across, found.taps, found.numbers)
 
 

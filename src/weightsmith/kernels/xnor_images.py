@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from weightsmith.errors import InputError
 from weightsmith.kernels.parallel import map_blocks
-from weightsmith.kernels.xnor_words import WORD, pack_words, unpack_signs, words_in
+from weightsmith.kernels.xnor_words import WORD, not_negative, pack_words, unpack_signs, words_in
 
 _PIXELS = 16
 _BLOCK = 1 << 20
@@ -81,7 +81,7 @@ def pack_image(inputs: NDArray[Any], threads: int | None = None) -> NDArray[np.u
     if inputs.ndim != 4:
         raise InputError(f"images to pack must have four dimensions, not be an array of shape {list(inputs.shape)}")
     if inputs.dtype != np.float32:
-        return pack_words(np.ascontiguousarray((inputs >= 0).transpose(0, 2, 3, 1)))
+        return pack_words(np.ascontiguousarray(not_negative(inputs).transpose(0, 2, 3, 1)))
     batch, channels, height, width = inputs.shape
     words = np.empty((batch, height, width, words_in(channels)), np.uint64)
     values, target, size = inputs.ravel(), words.reshape(-1), height * width

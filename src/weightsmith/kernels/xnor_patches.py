@@ -13,7 +13,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from weightsmith.errors import InputError
-from weightsmith.kernels.xnor_words import GROUP, LANES, combine, last_tile, ones_in
+from weightsmith.kernels.xnor_words import LANES, combine, last_tile, ones_in
 
 
 class Geometry(NamedTuple):
@@ -119,86 +119,82 @@ def outside_of(w: Any, numbers: Any, vertical: Any, horizontal: Any) -> Any:
     set_bits = _set_bits(w, high * wide)
     for i in range(len(vertical)):
         for j in range(len(horizontal)):
+            taken = outside[i * len(horizontal) + j]
             for tap in range(high * wide):
                 y, x = tap // wide, tap % wide
-                if vertical[i, 0] <= y < vertical[i, 1] and horizontal[j, 0] <= x < horizontal[j, 1]:
-                    continue
-                for row in range(rows):
-                    outside[i * len(horizontal) + j, row] += set_bits[tap, row]
+                if not (vertical[i, 0] <= y < vertical[i, 1] and horizontal[j, 0] <= x < horizontal[j, 1]):
+                    taken += set_bits[tap, :rows]
     return outside
 
 
 @njit(nogil=True, cache=True)
 def _set_bits(w: Any, taps: int) -> Any:
-    """How many bits each tap of each row of weights has set: int32[taps, rows]."""
+    """How many bits each tap of each row of weights has set: int32[taps, rows of whole tiles]."""
     rows, length = w.shape
     words = length // taps
-    flat, tail = w.reshape(w.size), last_tile(w)
-    whole = rows // LANES * LANES
-    found = np.zeros((taps, rows), np.int32)
-    for row in range(rows):
-        tiles, begin = (flat, row // LANES * LANES * length + row % LANES) if row < whole else (tail, row - whole)
-        for word in range(length):
-            found[word // words, row] += ones_in(word_of(tiles, begin, word, length))
+    whole, tail, flat = rows // LANES, last_tile(w), w.reshape(w.size)
+    found = np.zeros((taps, (rows + LANES - 1) // LANES * LANES), np.int32)
+    for tile in range(found.shape[1] // LANES):
+        part = (flat[tile * length * LANES : (tile + 1) * length * LANES] if tile < whole else tail).copy()
+        combine(part, length)
+        for tap in range(taps):
+            total = found[tap, tile * LANES : (tile + 1) * LANES]
+            for word in range(tap * words, (tap + 1) * words):
+                here = part[word * LANES : (word + 1) * LANES]
+                for lane in range(LANES):
+                    total[lane] += ones_in(here[lane])
     return found
 
 
 @njit(nogil=True, cache=True)
-def word_of(flat: Any, begin: int, word: int, length: int) -> Any:
-    """A word of an interleaved row as it was before words were combined by threes."""
-    value = flat[begin + word * LANES]
-    if word % GROUP == GROUP - 1 and word // GROUP < length // GROUP:
-        value ^= flat[begin + (word - 1) * LANES] ^ flat[begin + (word - 2) * LANES]
-    return value
+def padded(image: Any, down: int, across: int) -> Any:
+    """Packed images with rows and columns of clear bits on each side."""
+    batch, height, width, words = image.shape
+    found = np.zeros((batch, height + 2 * down, width + 2 * across, words), np.uint64)
+    found[:, down : down + height, across : across + width] = image
+    return found
 
 
 @njit(nogil=True, cache=True)
-def patches(image: Any, numbers: Any, words: int, start: int, stop: int) -> Any:
+def patches(image: Any, numbers: Any, start: int, stop: int) -> Any:
     """What the kernel covers for output pixels `start` to `stop` of all images, interleaved and flat.
 
     Args:
-        image: uint64, flat: `[batch, height, width, words]`.
+        image: uint64[batch, padded height, padded width, words].
         numbers: of the border.
-        words: of a pixel.
         start: number of the first output pixel, counted through all images.
-        stop: that behind the last.
+        stop: that behind the last, more than `start`.
     """
-    height, width, high, wide, skip_down, skip_across = (
-        numbers[0],
-        numbers[1],
-        numbers[2],
-        numbers[3],
-        numbers[4],
-        numbers[5],
-    )
-    pad_down, pad_across, step_down, step, down, across = (
-        numbers[6],
-        numbers[7],
-        numbers[8],
-        numbers[9],
-        numbers[10],
-        numbers[11],
-    )
-    length = high * wide * words
-    flat = np.zeros((stop - start + LANES - 1) // LANES * LANES * length, np.uint64)
-    for pixel in range(start, stop):
-        sample, place = pixel // (down * across), pixel % (down * across)
-        top, left = place // across * skip_down - pad_down, place % across * skip_across - pad_across
-        begin = (pixel - start) // LANES * LANES * length + (pixel - start) % LANES
-        first, last = max(-(left // step), 0), min(-((left - width) // step), wide)
-        # Without dilation, taps that are neighbors are neighbors in memory as well.
-        run = 1 if step > 1 else max(last - first, 1)
-        for i in range(high):
-            y = top + i * step_down
-            if 0 <= y < height:
-                for j in range(first, last, run):
-                    at = ((sample * height + y) * width + left + j * step) * words
-                    to = begin + (i * wide + j) * words * LANES
-                    pixels = image[at : at + run * words]
-                    for word in range(pixels.size):
-                        flat[to + word * LANES] = pixels[word]
-    combine(flat, length)
+    _, height, width, words = image.shape
+    across, size = numbers[11], numbers[10] * numbers[11]
+    taps = _tap_offsets(numbers, width, words)
+    values = image.reshape(image.size)
+    tiles = (stop - start + LANES - 1) // LANES
+    flat = np.empty(tiles * LANES * taps.size, np.uint64)
+    corners = np.empty(LANES, np.uint64)
+    for tile in range(tiles):
+        for lane in range(LANES):
+            pixel = min(start + tile * LANES + lane, stop - 1)
+            y, x = pixel % size // across * numbers[4], pixel % size % across * numbers[5]
+            corners[lane] = ((pixel // size * height + y) * width + x) * words
+        target = flat[tile * LANES * taps.size :]
+        for tap in range(taps.size):
+            for lane in range(LANES):
+                target[tap * LANES + lane] = values[corners[lane] + taps[tap]]
+    combine(flat, taps.size)
     return flat
+
+
+@njit(nogil=True, cache=True)
+def _tap_offsets(numbers: Any, width: int, words: int) -> Any:
+    """Where each word that the kernel covers lies from its corner on; unsigned, which spares a check of each index."""
+    high, wide = numbers[2], numbers[3]
+    found = np.empty(high * wide * words, np.uint64)
+    for i in range(high):
+        for j in range(wide):
+            for word in range(words):
+                found[(i * wide + j) * words + word] = (i * numbers[8] * width + j * numbers[9]) * words + word
+    return found
 
 
 @njit(nogil=True, cache=True)
@@ -218,10 +214,12 @@ def pixel_bases(flat: Any, length: int, factor: int, channels: int, taps: Any, c
     found = np.empty(classes.size, np.int32)
     for pixel in range(classes.size):
         found[pixel] = channels * taps[classes[pixel]]
-        if factor == 1:
+    if factor == 1:
+        found[:] = 0
+        words = flat.copy()
+        combine(words, length)
+        for pixel in range(classes.size):
             begin = pixel // LANES * LANES * length + pixel % LANES
-            total = np.int64(0)
             for word in range(length):
-                total += ones_in(word_of(flat, begin, word, length))
-            found[pixel] = total
+                found[pixel] += ones_in(words[begin + word * LANES])
     return found

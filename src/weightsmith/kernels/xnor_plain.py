@@ -18,10 +18,8 @@ def ones(words: NDArray[np.uint64]) -> NDArray[Any]:
     """How many bits of each word are set."""
     if hasattr(np, "bitwise_count"):
         counted: NDArray[Any] = np.bitwise_count(words)
-        return counted
-    # NumPy 1 counts no bits.
-    each: NDArray[Any] = _PER_BYTE[np.ascontiguousarray(words)[..., None].view(np.uint8)]
-    counted = each.sum(-1, dtype=np.uint8)
+    else:  # NumPy 1 counts no bits
+        counted = _PER_BYTE[np.ascontiguousarray(words)[..., None].view(np.uint8)].sum(-1, dtype=np.uint8)
     return counted
 
 

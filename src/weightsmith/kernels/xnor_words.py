@@ -102,7 +102,7 @@ def pack_signs(inputs: NDArray[Any], threads: int | None = None) -> NDArray[np.u
     if inputs.ndim != 2:
         raise InputError(f"activations to pack must be a matrix, not an array of shape {list(inputs.shape)}")
     if inputs.dtype != np.float32:
-        return pack_words(inputs >= 0)
+        return pack_words(not_negative(inputs))
     batch, columns = inputs.shape
     words = np.empty((batch, words_in(columns)), np.uint64)
     values = inputs.ravel()
@@ -114,19 +114,33 @@ def pack_signs(inputs: NDArray[Any], threads: int | None = None) -> NDArray[np.u
     return words
 
 
+def not_negative(inputs: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which values are at least 0, in any type of number; of some types NumPy warns that NaN is not comparable."""
+    with np.errstate(invalid="ignore"):
+        found: NDArray[np.bool_] = inputs >= 0
+    return found
+
+
 def pack_words(positive: NDArray[np.bool_]) -> NDArray[np.uint64]:
     """Pack booleans along the last axis: bool[..., columns] to uint64[..., ceil(columns / 64)]."""
     columns = positive.shape[-1]
     packed = np.zeros((*positive.shape[:-1], words_in(columns) * 8), np.uint8)
     packed[..., : -(-columns // 8)] = np.packbits(positive, axis=-1, bitorder="little")
-    return packed.view("<u8").astype(np.uint64, copy=False)
+    return _as_words(packed)
+
+
+def _as_words(packed: NDArray[np.uint8]) -> NDArray[np.uint64]:
+    """Bytes as words: uint8[..., 8 n] to uint64[..., n]."""
+    shape = (*packed.shape[:-1], packed.shape[-1] // 8)
+    # NumPy has no view of rows of no bytes.
+    return packed.view("<u8").astype(np.uint64, copy=False) if packed.size else np.zeros(shape, np.uint64)
 
 
 def unpack_words(words: NDArray[np.uint64], columns: int) -> NDArray[np.bool_]:
     """Undo `pack_words`: uint64[..., words] to bool[..., columns]."""
-    packed = np.ascontiguousarray(words).astype("<u8", copy=False).view(np.uint8)
-    if not packed.size:
+    if not words.size:
         return np.zeros((*words.shape[:-1], columns), np.bool_)
+    packed = np.ascontiguousarray(words).astype("<u8", copy=False).view(np.uint8)
     return np.unpackbits(packed, axis=-1, count=columns, bitorder="little").view(np.bool_)
 
 
@@ -166,7 +180,7 @@ def words_of(bits: NDArray[np.uint8], columns: int) -> NDArray[np.uint64]:
     padded[:, : bits.shape[1]] = bits
     if columns % 8:
         padded[:, bits.shape[1] - 1] &= (1 << columns % 8) - 1
-    return reorder(padded.view("<u8").astype(np.uint64, copy=False))
+    return reorder(_as_words(padded))
 
 
 def bits_of(words: NDArray[np.uint64], columns: int) -> NDArray[np.uint8]:
@@ -177,6 +191,8 @@ def bits_of(words: NDArray[np.uint64], columns: int) -> NDArray[np.uint8]:
     """
     if words.ndim != 2 or words.dtype != np.uint64 or words.shape[1] != words_in(columns):
         raise InputError(f"{columns} columns of weights are not held by {words.dtype}{list(words.shape)}")
+    if not words.size:
+        return np.zeros((words.shape[0], -(-columns // 8)), np.uint8)
     rows = restore(words).astype("<u8", copy=False)
     return np.ascontiguousarray(rows.view(np.uint8).reshape(words.shape[0], words.shape[1] * 8)[:, : -(-columns // 8)])
 
@@ -187,7 +203,7 @@ def reorder(rows: NDArray[np.uint64]) -> NDArray[np.uint64]:
     ordered = rows.copy()
     _combine(ordered)
     whole = count // LANES * LANES
-    tiles = ordered[:whole].reshape(-1, LANES, words).transpose(0, 2, 1)
+    tiles = ordered[:whole].reshape(count // LANES, LANES, words).transpose(0, 2, 1)
     ordered[:whole] = tiles.reshape(whole, words)
     return ordered
 
@@ -197,7 +213,7 @@ def restore(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
     count, width = words.shape
     rows = words.copy()
     whole = count // LANES * LANES
-    tiles = words[:whole].reshape(-1, width, LANES).transpose(0, 2, 1)
+    tiles = words[:whole].reshape(count // LANES, width, LANES).transpose(0, 2, 1)
     rows[:whole] = tiles.reshape(whole, width)
     _combine(rows)
     return rows
