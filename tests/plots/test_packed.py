@@ -16,7 +16,8 @@ def timing(batch, packed=1e-4):
 
 def report(layers=2, exact=True, packed=1e-4, **options):
     made = [
-        LayerReport(f"layer.{at}.weight", "binary", (8, 8), 256 + at, 8, (timing(1), timing(8))) for at in range(layers)
+        LayerReport(f"layer.{at}.weight", "BinaryLinear", "binary", (8, 8), 256 + at, 8, (timing(1), timing(8)))
+        for at in range(layers)
     ]
     sizes = {"float32": 4000, "bfloat16": 2000, "packed": 400}
     parity = Parity(10, 0.0 if exact else 2.5e-6, 3.0, exact, 0)
@@ -57,7 +58,7 @@ def test_the_numbers_of_the_picture():
 
 
 def test_a_layer_that_was_not_measured_leaves_a_gap():
-    one = LayerReport("a.weight", "csr", (2, 2), 16, 4, (timing(8),))
+    one = LayerReport("a.weight", "SparseLinear", "csr", (2, 2), 16, 4, (timing(8),))
     partial = PackReport(
         Parity(1, 0, 1, True, 0), (one,), (timing(1), timing(8)), *2 * [{"float32": 1, "bfloat16": 1, "packed": 1}], 1
     )

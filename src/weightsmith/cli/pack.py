@@ -49,16 +49,17 @@ def pack(
 ) -> None:
     """Write weights as small as they really are: bits, masks and columns in place of floats.
 
-    Of a FILE each matrix is kept in the smallest format that loses nothing: two values as bits, three as bits and a
-    mask, many zeros as a mask or columns. A RUN's model is built again and packed into fast layers, which stay dense
-    where that is faster on this machine; --report measures the packed model against the trained one and draws it.
-    The file opens in scan, check, diff and plot; docs/packing.md has its layout.
+    Of a FILE each matrix is kept in the smallest format that loses nothing: two values as bits,
+    three as bits and a mask, many zeros as a mask or columns. A RUN's model is built again and
+    packed into fast layers, which stay dense where that is faster on this machine; --report
+    measures the packed model against the trained one and draws it. The file opens in scan, check,
+    diff and plot; docs/packing.md has its layout.
 
-    Examples: `weightsmith pack model.safetensors`, `weightsmith pack model.pt -o small.safetensors --values float16`,
-    `weightsmith pack latest --report`
+    Exit code 0: packed; 1: --report found that the packed model decides otherwise on more than one
+    row in a thousand; 2: bad input.
 
-    Exit code 0: packed; 1: --report found that the packed model decides otherwise on more than one row in a thousand;
-    2: bad input.
+    Examples: `weightsmith pack model.safetensors`, `weightsmith pack latest --report`,
+    `weightsmith pack model.pt -o small.safetensors --values float16`
     """
     from typing import cast, get_args
 

@@ -203,7 +203,7 @@ def _latencies(report: "PackReport") -> Any:
         table.add_column(f"batch {timing.batch}", justify="right", no_wrap=True)
     table.add_row("[bold]whole model[/]", *map(_latency, report.whole))
     for layer in report.layers:
-        table.add_row(escape(printable(layer.weight)), *map(_latency, layer.timings))
+        table.add_row(f"{escape(printable(layer.weight))} [dim]{layer.layer}[/]", *map(_latency, layer.timings))
     return table
 
 

@@ -4,6 +4,8 @@ from weightsmith.names import printable
 from weightsmith.sources.file import File, FileLike, LocalFile, Stream, as_file, inside
 from weightsmith.sources.module import as_numpy, describe, open_module, unwrap
 from weightsmith.sources.open import open
+from weightsmith.sources.packed import open_packed, read_packed, write_packed
+from weightsmith.sources.packed_source import PackedEntry, pack_source
 from weightsmith.sources.roles import infer_role
 from weightsmith.sources.safetensors import open_safetensors, write_safetensors
 from weightsmith.sources.source import BLOCK, Aside, Place, Source, Weight, read_range
@@ -14,6 +16,7 @@ __all__ = [
     "File",
     "FileLike",
     "LocalFile",
+    "PackedEntry",
     "Place",
     "Source",
     "Stream",
@@ -25,9 +28,13 @@ __all__ = [
     "inside",
     "open",
     "open_module",
+    "open_packed",
     "open_safetensors",
+    "pack_source",
     "printable",
+    "read_packed",
     "read_range",
     "unwrap",
+    "write_packed",
     "write_safetensors",
 ]

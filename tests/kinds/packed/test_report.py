@@ -34,7 +34,8 @@ def test_everything_is_measured():
     assert report.scores == {"trained": 0.75, "packed": 0.5}
     assert [timing.batch for timing in report.whole] == [1, 3]
     (layer,) = report.layers
-    assert (layer.weight, layer.format, layer.shape, layer.dense) == ("0.weight", "binary", (32, 40), 4 * 32 * 40)
+    assert (layer.weight, layer.layer, layer.format) == ("0.weight", "BinaryLinear", "binary")
+    assert (layer.shape, layer.dense) == ((32, 40), 4 * 32 * 40)
     assert [timing.batch for timing in layer.timings] == [1, 3]
     assert layer.resident < layer.dense / 8
     for timing in (*report.whole, *layer.timings):
