@@ -56,11 +56,11 @@ RECIPES = {
         "schedule": {"name": "cosine", "warm_up": 10},
         "penalties": {"l1": 1e-4},
     },
-    "momentum, sparse": {
+    "momentum, rewired by gradients": {
         **BASE,
         "model": {"name": "mlp", "hidden": [24, 12]},
         "optimizer": {"name": "momentum", "lr": 0.05},
-        "kind": {"name": "sparse", "sparsity": 0.7},
+        "kind": {"name": "sparse", "method": "rigl", "sparsity": 0.7, "every": 0.02},
         "schedule": {"name": "step", "every": 60},
     },
 }
@@ -114,7 +114,7 @@ def _compare(whole_store: Path, killed_store: Path) -> None:
 
 
 def test_interrupt_saves_and_resumes(victim: Victim, tmp_path: Path) -> None:
-    recipe = {**RECIPES["momentum, sparse"], "budget": {"epochs": 30}}
+    recipe = {**RECIPES["momentum, rewired by gradients"], "budget": {"epochs": 30}}
     store = str(tmp_path / "stopped")
     assert victim.run(store=store, recipe=recipe, kill_at=200, signal=int(signal.SIGTERM)) == 4
     with Store.open(store) as opened:

@@ -12,13 +12,13 @@ from weightsmith import init, kinds, optim
 from weightsmith.errors import InputError
 from weightsmith.kinds import KindController
 from weightsmith.optim import Schedule, clip_by_norm, clip_by_value
-from weightsmith.train.batches import bounds
+from weightsmith.train.batches import bounds, order
 from weightsmith.train.budget import planned_steps
 from weightsmith.train.data import Data, Split, load_data
 from weightsmith.train.feed import Feed
 from weightsmith.train.models import build_model
 from weightsmith.train.objective import OBJECTIVES, Objective
-from weightsmith.train.penalize import loss_penalties, loss_term, proximal_penalties
+from weightsmith.train.penalize import loss_penalties, loss_term, proximal_penalties, with_kind
 from weightsmith.train.processes import Processes
 from weightsmith.train.recipe import Recipe
 
@@ -85,6 +85,8 @@ class Assembly:
         if self.penalty is not None:
             objective = objective + self.penalty()
         self.backward(objective)
+        if self.kinds is not None:
+            self.kinds.collect()
         self._clip()
         self.stepper.step()
         if self.schedule is not None:
@@ -165,12 +167,12 @@ def assemble(recipe: Recipe, fabric: "Fabric", data: Data | None, model: nn.Modu
     module = build_model(recipe, data) if model is None else model
     sample, _ = data.train.batch(torch.arange(min(2, len(data.train))))
     init.apply(module, recipe.init.scheme, sample=sample, seed=recipe.seed)
-    kind = _apply_kind(module, recipe)
+    kind = _apply_kind(module, recipe, data)
     if fabric.device.type == "cuda" and processes.count > 1:
         module = nn.SyncBatchNorm.convert_sync_batchnorm(module)  # type: ignore[no-untyped-call]
     module.train()
     wrapped = fabric.setup_module(module)
-    optimizer = _build_optimizer(module, recipe)
+    optimizer = _build_optimizer(module, recipe, kind)
     # in one process and 32 bits Fabric's wrappers change nothing, and take a tenth of a millisecond a step
     is_plain = processes.count == 1 and recipe.precision == 32
     return Assembly(
@@ -186,21 +188,24 @@ def assemble(recipe: Recipe, fabric: "Fabric", data: Data | None, model: nn.Modu
         backward=torch.Tensor.backward if is_plain else fabric.backward,
         schedule=_build_schedule(optimizer, recipe, len(bounds(len(data.train), recipe.batch_size, processes.count))),
         kinds=kind,
-        penalty=loss_term(module, loss_penalties(recipe)),
+        penalty=loss_term(module, loss_penalties(recipe), kind),
         weights=[weight for weight in module.parameters() if weight.requires_grad],
     )
 
 
-def _build_optimizer(module: nn.Module, recipe: Recipe) -> Optimizer:
+def _build_optimizer(module: nn.Module, recipe: Recipe, kind: KindController | None) -> Optimizer:
     chosen = recipe.optimizer
-    return optim.build(
+    optimizer = optim.build(
         module,
         chosen.name,
         chosen.lr,
         weight_decay=chosen.weight_decay,
-        penalties=proximal_penalties(recipe),
+        penalties=with_kind(proximal_penalties(recipe), kind),
         **chosen.options,
     )
+    if kind is not None:
+        kind.attach(optimizer)
+    return optimizer
 
 
 def _build_schedule(optimizer: Optimizer, recipe: Recipe, steps_per_epoch: int) -> Schedule | None:
@@ -211,10 +216,26 @@ def _build_schedule(optimizer: Optimizer, recipe: Recipe, steps_per_epoch: int) 
     return optim.build_schedule(optimizer, chosen.name, steps, warm_up=chosen.warm_up, **chosen.options)
 
 
-def _apply_kind(module: nn.Module, recipe: Recipe) -> KindController | None:
+def _apply_kind(module: nn.Module, recipe: Recipe, data: Data) -> KindController | None:
     """Give the weights their kind; None where they are continuous without bounds, which takes no work after a step."""
     chosen = recipe.kind
     bounds_given = [value for name, value in chosen.options.items() if name not in ("include", "exclude")]
     if chosen.name == "continuous" and all(value is None or value is False for value in bounds_given):
         return None
-    return kinds.apply(module, chosen.name, **chosen.options)
+    kind = kinds.KINDS[chosen.name].of_method(chosen.options)
+    seeded = {"seed": recipe.seed} if "seed" in kind.options else {}
+    evidence = _evidence(str(kind.defaults.get("method", "")), recipe, data)
+    return kinds.apply(module, chosen.name, data=evidence, **{**seeded, **chosen.options})
+
+
+def _evidence(method: str, recipe: Recipe, data: Data) -> dict[str, Any]:
+    """What a method of sparse weights looks at before training: the first batch, the same in every process."""
+    needed = kinds.METHODS[method].needs if method in kinds.METHODS else ""
+    if not needed:
+        return {}
+    rows = torch.from_numpy(order(len(data.train), recipe.seed, 0)[: recipe.batch_size])
+    inputs, targets = data.train.batch(rows)
+    if needed == "samples":
+        return {"samples": [inputs]}
+    objective = OBJECTIVES[data.task]
+    return {"loss": lambda model: objective.loss(model(inputs), targets) / len(rows)}

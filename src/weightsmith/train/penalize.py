@@ -5,8 +5,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from weightsmith.kinds import KindController
 from weightsmith.optim.groups import held_back, named_parameters
 from weightsmith.penalties import L1, L2, ElasticNet, GroupLasso, LossTerm, MaxNorm, Orthogonality, Penalty, assign
+from weightsmith.penalties.assign import penalties_of
 from weightsmith.train.recipe import Recipe
 
 ByPattern = dict[str, tuple[Penalty, ...]]
@@ -37,16 +39,28 @@ def loss_penalties(recipe: Recipe) -> ByPattern:
     return {"*": everywhere} if everywhere else {}
 
 
-def loss_term(module: nn.Module, penalties: ByPattern) -> Callable[[], Tensor] | None:
-    """The sum of the penalties of a module's weights, never of biases and norms, at each call; None for none."""
+def with_kind(penalties: ByPattern, kind: KindController | None) -> ByPattern:
+    """Proximal penalties with those that the weights' kind brings, each by the whole name of its weight."""
+    brought = {} if kind is None else kind.penalties
+    return {name: (*penalties_of(name, penalties), penalty) for name, penalty in brought.items()} | penalties
+
+
+def loss_term(
+    module: nn.Module, penalties: ByPattern, kind: KindController | None = None
+) -> Callable[[], Tensor] | None:
+    """The sum of the penalties of a module's weights, never of biases and norms, at each call; None for none.
+
+    The term of the weights' kind is among them.
+    """
+    brought = kind.penalty if kind is not None and kind.has_penalty else None
     if not penalties:
-        return None
+        return brought
     held = {each.name: each.tensor for each in held_back(named_parameters(module)) if each.tensor.requires_grad}
     terms = [(held[name], penalty) for name, found in assign(held, penalties).items() for penalty in found]
 
     def total() -> Tensor:
         values = [penalty.value(weight) for weight, penalty in terms if isinstance(penalty, LossTerm)]
-        return torch.stack(values).sum()
+        return torch.stack(values + ([] if brought is None else [brought().to(values[0])])).sum()
 
     return total
 
