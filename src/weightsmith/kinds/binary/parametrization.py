@@ -69,7 +69,9 @@ class Binary(nn.Module):
     def forward(self, latent: Tensor) -> Tensor:
         """The binary weight, of the latent one's shape and dtype; while `proximal` anneals in training, nearly so."""
         drawn = self.thresholds if self.settings.stochastic and self.training else None
-        values = two_values(latent, -1.0 if self.alphabet == "signs" else 0.0, drawn)
+        # what passes a gradient keeps NaN by itself
+        keep_nan = not (torch.is_grad_enabled() and latent.requires_grad)
+        values = two_values(latent, -1.0 if self.alphabet == "signs" else 0.0, drawn, keep_nan=keep_nan)
         progress = self.progress if self._estimator.anneals else None
         binary = pass_through(latent, values, self._estimator, progress, self.unit)
         if self.scale != "none":
