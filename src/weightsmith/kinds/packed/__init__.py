@@ -4,6 +4,7 @@ from weightsmith.kinds.packed.binary_conv2d import BinaryConv2d
 from weightsmith.kinds.packed.binary_linear import BinaryLinear
 from weightsmith.kinds.packed.choice import Choice, Choices
 from weightsmith.kinds.packed.files import load_packed, save_packed
+from weightsmith.kinds.packed.onnx_export import export_onnx
 from weightsmith.kinds.packed.pack import pack
 from weightsmith.kinds.packed.sparse_conv2d import SparseConv2d
 from weightsmith.kinds.packed.sparse_linear import SparseLinear
@@ -22,6 +23,7 @@ __all__ = [
     "TernaryLinear",
     "XnorConv2d",
     "XnorLinear",
+    "export_onnx",
     "load_packed",
     "pack",
     "save_packed",

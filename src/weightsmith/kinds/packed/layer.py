@@ -12,7 +12,7 @@ from weightsmith.packing import Encoded, Format, smallest
 KERNEL_TYPES = (torch.float32, torch.bfloat16, torch.float16)
 """What kernels compute in float32 and give back in the inputs' type; any other takes the plain path."""
 
-SPARSE_FORMATS: frozenset[Format] = frozenset({"bitmask", "csr", "fan_in"})
+SPARSE_FORMATS: frozenset[Format] = frozenset({"bitmask", "csr", "gaps", "fan_in"})
 
 
 class Layer(nn.Module):

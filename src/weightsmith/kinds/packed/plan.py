@@ -76,9 +76,10 @@ def settle(plan: Plan, seen: Mapping[int, Tensor] | None, activations: str) -> N
     first = plan.group[0]
     inputs = None if seen is None else _inputs(first, seen)
     if inputs is None:
-        name = min(builders, key=lambda name: _stored(first, name))
-        plan.form, plan.layers = name.partition(":")[0], builders[name]()
-        times = 4 * first.info.size / max(1, next(iter(plan.layers.values())).weight.nbytes)
+        offered = {name: build() for name, build in builders.items()}
+        name = min(offered, key=lambda name: _resident(offered[name]))
+        plan.form, plan.layers = name.partition(":")[0], offered[name]
+        times = 4 * first.info.size / max(1, _resident(plan.layers))
         plan.why = f"{times:.3g}x smaller than float32, {'not measured' if seen is None else _unmeasured(first)}"
         return
     built = {name: build() for name, build in builders.items()}
@@ -136,8 +137,9 @@ def build_xnor(owner: nn.Module, weight: Encoded, bias: Tensor | None, **options
     return XnorConv2d(weight, bias, **given, **options)
 
 
-def _stored(candidate: Candidate, name: str) -> int:
-    return candidate.forms[name.partition(":")[0]].nbytes
+def _resident(layers: Mapping[int, Layer]) -> int:
+    """Bytes of the weight that these layers share."""
+    return next(iter(layers.values())).weight.nbytes
 
 
 def _inputs(candidate: Candidate, seen: Mapping[int, Tensor]) -> Tensor | None:

@@ -14,6 +14,7 @@ _NAMES = {
     "ternary": ("plus", "minus", "scale"),
     "bitmask": ("mask",),
     "csr": ("pointers", "columns"),
+    "gaps": ("gaps",),
     "fan_in": ("columns",),
 }
 

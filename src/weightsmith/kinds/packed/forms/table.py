@@ -67,4 +67,8 @@ def fast_forms(encoded: Encoded, activations: str = "float32") -> list[str]:
 def count_nonzero(encoded: Encoded) -> int:
     """How many values of a sparse weight are kept."""
     tensors = encoded.tensors
-    return int(np.bitwise_count(tensors["mask"]).sum()) if "mask" in tensors else tensors["columns"].size
+    if "values" in tensors:
+        return tensors["values"].size
+    if "mask" in tensors:
+        return int(np.bitwise_count(tensors["mask"]).sum())
+    return int((tensors["gaps"] < 255).sum()) if "gaps" in tensors else tensors["columns"].size
