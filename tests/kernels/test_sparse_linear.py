@@ -1,5 +1,8 @@
 """Sparse products against the dense one in double precision."""
 
+import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -159,3 +162,20 @@ def test_rows_of_very_different_lengths():
 def test_what_does_not_fit_is_refused(inputs, bias, message):
     with pytest.raises(InputError, match=message):
         sparse_linear(inputs, from_dense(np.ones((2, 3), np.float32), "csr"), bias)
+
+
+OTHER_PROCESSOR = """
+import numpy as np
+from weightsmith.kernels.sparse import from_dense, sparse_linear
+random = np.random.default_rng(0)
+values = np.where(random.random((35, 100)) < 0.6, 0, random.standard_normal((35, 100))).astype(np.float32)
+for form, batch in (("csr", 1), ("bitmask", 4)):
+    inputs = random.standard_normal((batch, 100)).astype(np.float32)
+    assert np.allclose(sparse_linear(inputs, from_dense(values, form)), inputs @ values.T, atol=1e-4), (form, batch)
+"""
+
+
+def test_processors_without_wide_vectors_get_the_same(tmp_path):
+    """LLVM takes gathers and expanding loads apart where a processor has none: here, for the oldest one it knows."""
+    machine = {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": "", "NUMBA_CACHE_DIR": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", OTHER_PROCESSOR], env=os.environ | machine, check=True)
