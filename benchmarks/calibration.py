@@ -2,7 +2,7 @@
 
     python benchmarks/calibration.py [NAME=]PATH...
 
-opens every checkpoint at or below the paths, applies all rules of WS2xx, and writes what each judged and flagged to
+opens every checkpoint at or below the paths, applies all rules on values, and writes what each judged and flagged to
 src/weightsmith/rules/calibration.json, with the upper end of the 95 % interval of both shares. A name stands for the
 path in the list of models. A network counts once: of files in one folder that differ in format and whose names begin
 alike (`net.onnx`, `net_16k.safetensors`) the largest is taken. Findings for information count as flagged, true ones as

@@ -15,7 +15,7 @@ from weightsmith.rules import RULES
 from weightsmith.sources.source import Source, Weight
 from weightsmith.weight import ROLES, WeightInfo
 
-CODES = [code for code in RULES if code.startswith("WS2")]
+CODES = [code for code, rule in RULES.items() if rule.applies == "weights"]
 SHAPES = [(), (0,), (1,), (7,), (0, 5), (5, 0), (1, 1), (2, 1), (40, 1), (1, 300), (20, 30), (4, 3, 3, 3), (5, 4, 6)]
 NAMES = [
     "fc.weight",
@@ -64,7 +64,7 @@ def test_no_values_of_any_shape_or_type_break_a_rule(dtype, fill):
     for shape in SHAPES:
         for role in ROLES:
             weights = [weight(name, cast(FILLS[fill](generator, shape), dtype), role) for name in NAMES]
-            report = ws.check(Source("model", weights), select=["WS2"])
+            report = ws.check(Source("model", weights), select=["WS2", "WS31"])
             assert {*report.checked, *(item.code for item in report.skipped)} == set(CODES)
             for finding in report:
                 assert finding.message.endswith(".")
@@ -90,7 +90,7 @@ def test_models_of_anything_are_judged(drawn):
         name: weight(name, FILLS[fill](generator, shape).astype(np.float32), role, axis % max(len(shape), 1))
         for name, shape, fill, role, axis in drawn
     }
-    report = ws.check(Source("model", weights.values()), select=["WS2"])
+    report = ws.check(Source("model", weights.values()), select=["WS2", "WS31"])
     assert {*report.checked, *(item.code for item in report.skipped)} == set(CODES)
 
 
@@ -105,7 +105,7 @@ HEALTHY = {
 @pytest.mark.parametrize("kind", HEALTHY)
 def test_fresh_models_are_only_said_to_be_fresh(kind):
     torch.manual_seed(0)
-    report = ws.check(HEALTHY[kind](), select=["WS2"])
+    report = ws.check(HEALTHY[kind](), select=["WS2", "WS31"])
     assert not report.faults
     assert {finding.name for finding in report} <= {"untrained-layer", "untrained-biases"}
 
@@ -121,7 +121,7 @@ def test_models_like_trained_ones_have_no_findings(kind, dtype):
             student = torch.distributions.StudentT(6.0).sample(value.shape)
             rows = torch.exp(0.3 * torch.randn(value.shape[0], *[1] * (value.ndim - 1)))
             value.copy_((value if value.ndim > 1 else value + 0.02) * rows + 0.02 * student)
-    report = ws.check(model.to(dtype), select=["WS2"])
+    report = ws.check(model.to(dtype), select=["WS2", "WS31"])
     assert list(report) == []
 
 

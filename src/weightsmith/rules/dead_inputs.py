@@ -20,11 +20,11 @@ Li et al. (2017), "Pruning Filters for Efficient ConvNets", on removing a filter
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from weightsmith.analysis.rows import RowStatistics
 from weightsmith.rules.finding import Finding
 from weightsmith.rules.matrices import are, float_weights, listed, rows_of
 from weightsmith.rules.rule import Rule, Subject
@@ -42,7 +42,7 @@ def look(rule: Rule, subject: Subject) -> Iterator[Finding]:
         statistics = rows_of(rule, subject, weight)
         if statistics is None or statistics.inputs.length < LEAST_ROWS:
             continue
-        dead = _dead_channels(weight, statistics)
+        dead = by_channel(weight, statistics.inputs.zeros == statistics.inputs.length).all(axis=1)
         found = np.flatnonzero(dead)
         if found.size:
             yield rule.finding(
@@ -54,13 +54,11 @@ def look(rule: Rule, subject: Subject) -> Iterator[Finding]:
             )
 
 
-def _dead_channels(weight: Weight, statistics: RowStatistics) -> NDArray[np.bool_]:
-    """Which inputs, or input channels of a convolution, hold zeros alone."""
-    empty: NDArray[np.bool_] = statistics.inputs.zeros == statistics.inputs.length
+def by_channel(weight: Weight, numbers: NDArray[Any]) -> NDArray[Any]:
+    """Numbers of each input, as `RowStatistics` counts inputs, by channel: `[channels, positions]`."""
     if weight.role != "conv" or len(weight.shape) < 3:
-        return empty
+        return numbers.reshape(-1, 1)
     # Channels lie beside the filters in Keras (height, width, channels, filters), else at one of the first two axes.
     last = weight.info.output_axis % len(weight.shape) == len(weight.shape) - 1
     channels = weight.shape[-2] if last else weight.shape[1 if weight.info.output_axis == 0 else 0]
-    grouped = empty.reshape(-1, channels).T if last else empty.reshape(channels, -1)
-    return np.asarray(grouped.all(axis=1))
+    return numbers.reshape(-1, channels).T if last else numbers.reshape(channels, -1)

@@ -1,7 +1,8 @@
 """Quantized values kept in wide floats.
 
 ## What it does
-Reports weight matrices of 4096 values or more, stored in 16 bits or more, that hold at most 256 distinct values.
+Reports weight matrices of 4096 values or more, stored in 16 bits or more, that hold at most 256 distinct values. Binary
+and ternary ones, of one magnitude in each row, are WS315's.
 
 ## Why it is bad
 It is no fault of the weights but of the file: 8 bits and a table (or a scale) hold the same values, so it is 2 to 8
@@ -11,7 +12,7 @@ times as large as it need be. Where no quantization was meant, it says that one 
 256 distinct values: what 8 bits can tell apart. Healthy bfloat16 weights have thousands, since each octave has 128.
 
 ## What to do
-Store it as integers with a scale, or with weightsmith's binary format where it holds two values.
+Store it as integers with a scale.
 
 ## References
 Nagel et al. (2021), "A White Paper on Neural Network Quantization"; Han, Mao and Dally (2016), "Deep Compression", on
@@ -23,6 +24,7 @@ from math import ceil, log2
 
 import numpy as np
 
+from weightsmith.rules.discrete import signs_of
 from weightsmith.rules.finding import Finding
 from weightsmith.rules.matrices import float_weights
 from weightsmith.rules.rule import NotCheckedError, Rule, Subject
@@ -45,7 +47,7 @@ def look(rule: Rule, subject: Subject) -> Iterator[Finding]:
         if not sketch.finite or sketch.minimum == sketch.maximum:
             continue
         distinct = count_distinct(weight, sketch, limit)
-        if distinct is not None:
+        if distinct is not None and signs_of(rule, subject, weight) is None:
             bits = max(ceil(log2(distinct)), 1)
             yield rule.finding(
                 f"Its {sketch.count} values of {BITS[weight.dtype]} bits are only {distinct} distinct ones, which "

@@ -16,7 +16,8 @@ class Rule:
     """One fault that can be looked for.
 
     Attributes:
-        code: `WS1xx` for how weights move, `WS2xx` for what their values are.
+        code: `WS1xx` for how weights move, `WS2xx` for what their values are; `WS30x` and `WS31x` for the same two of
+            binary, ternary and sparse weights.
         name: the defect, in kebab-case.
         severity: of its findings, unless one says otherwise.
         documentation: the docstring of the rule's file (Markdown).
@@ -34,8 +35,8 @@ class Rule:
 
     @property
     def applies(self) -> str:
-        """What it judges: `run` (WS1xx: how weights moved) or `weights` (WS2xx: what their values are)."""
-        return "run" if self.code.startswith("WS1") else "weights"
+        """What it judges: `run` (WS1xx, WS30x: how weights moved) or `weights` (others: what their values are)."""
+        return "run" if self.code.startswith(("WS1", "WS30")) else "weights"
 
     @property
     def summary(self) -> str:
