@@ -30,7 +30,7 @@ from weightsmith.kernels.xnor_finish import (
     spread,
     write_outputs,
 )
-from weightsmith.kernels.xnor_product import TILES, multiply
+from weightsmith.kernels.xnor_product import TILES, multiply, multiply_one
 from weightsmith.kernels.xnor_words import (
     LANES,
     WORD,
@@ -64,9 +64,21 @@ _SHARES = 4
 
 
 @njit(nogil=True, cache=True)
+def room(rows: int, tiles: int) -> int:
+    """How many counts a stripe may write, for so many rows at most."""
+    return max((rows + LANES) * TILES, tiles) * LANES
+
+
+@njit(nogil=True, cache=True)
 def stripe(weights: Any, tail: Any, words: int, tile: int, stop: int, others: Any, rows: int, counts: Any) -> int:
-    """Count where a stripe of weights, from a tile on, differs from rows of activations; how many tiles it holds."""
+    """Count where a stripe of weights, from a tile on, differs from rows of activations; how many tiles it holds.
+
+    A stripe is as wide as registers hold for several rows; for one it takes all that are whole.
+    """
     whole = weights.size // (LANES * words) if words else stop
+    if tile < whole and rows == 1:
+        multiply_one(weights, tile * LANES * words, min(whole, stop) - tile, others, words, counts)
+        return int(min(whole, stop) - tile)
     if tile < whole:
         tiles = min(TILES, min(whole, stop) - tile)
         multiply(weights, tile * LANES * words, tiles, others, 0, rows, words, counts, 0)
@@ -80,7 +92,7 @@ def _counts(a: Any, w: Any, columns: int, factor: int, block: Any, out: Any) -> 
     """Dot products of tiles and rows of activations within `block` = (first tile, stop, first row, stop)."""
     start, stop, first, last = block
     flat, tail = w.reshape(w.size), last_tile(w)
-    counts = np.empty((min(last - first, PANEL) + LANES) * TILES * LANES, np.int32)
+    counts = np.empty(room(min(last - first, PANEL), stop - start), np.int32)
     for panel in range(first, last, PANEL):
         rows = min(PANEL, last - panel)
         others = interleave(a, panel, panel + rows)
@@ -103,7 +115,7 @@ def _floats(a: Any, w: Any, columns: int, factor: int, scale: Any, bias: Any, bl
     """As `_counts`, scaled and shifted; out is flat."""
     start, stop, first, last = block
     flat, tail = w.reshape(w.size), last_tile(w)
-    counts = np.empty((min(last - first, PANEL) + LANES) * TILES * LANES, np.int32)
+    counts = np.empty(room(min(last - first, PANEL), stop - start), np.int32)
     edge = min(stop * LANES, w.shape[0])
     scales, biases = spread(scale, 1.0, start * LANES, edge), spread(bias, 0.0, start * LANES, edge)
     for panel in range(first, last, PANEL):
@@ -127,7 +139,7 @@ def _bits(a: Any, w: Any, columns: int, factor: int, threshold: Any, flip: Any, 
     """As `_counts`, compared with thresholds; out is uint8[batch, bytes]."""
     start, stop, first, last = block
     flat, tail = w.reshape(w.size), last_tile(w)
-    counts = np.empty((min(last - first, PANEL) + LANES) * TILES * LANES, np.int32)
+    counts = np.empty(room(min(last - first, PANEL), stop - start), np.int32)
     thresholds, flips = padded_thresholds(threshold, start, stop), packed_flips(flip, start, stop)
     inside = np.uint8((1 << (w.shape[0] - 1) % LANES + 1) - 1)
     for panel in range(first, last, PANEL):

@@ -14,7 +14,7 @@ from weightsmith.kernels import xnor_plain
 from weightsmith.kernels.bits import pack_rows, unpack_rows
 from weightsmith.kernels.parallel import map_blocks
 from weightsmith.kernels.parallel import threads as default_threads
-from weightsmith.kernels.xnor import plain, stripe
+from weightsmith.kernels.xnor import plain, room, stripe
 from weightsmith.kernels.xnor_finish import (
     LARGEST,
     check_thresholds,
@@ -158,7 +158,7 @@ def _bits(layer: Any, border: Any, threshold: Any, flip: Any, block: Any, out: A
     base = pixel_bases(others, length, factor, channels, taps, classes)
     flat, tail, last = w.reshape(w.size), last_tile(w), (outputs + LANES - 1) // LANES
     thresholds, flips = padded_thresholds(threshold, 0, last), packed_flips(flip, 0, last)
-    counts = np.empty((stop - start + LANES) * _STRIPE, np.int32)
+    counts = np.empty(room(stop - start, last), np.int32)
     inside = np.uint8((1 << (outputs - 1) % LANES + 1) - 1)
     tile = 0
     while tile < last:

@@ -193,3 +193,15 @@ def multiply(
                     _one_by_one(lanes, start, others, at, words, counts, place + tile * LANES, stride)
                 else:
                     _one_by_four(lanes, start, others, at, words, counts, place + tile * LANES, stride)
+
+
+@njit(nogil=True, cache=True)
+def multiply_one(lanes: Any, begin: Any, tiles: Any, others: Any, words: Any, counts: Any) -> None:
+    """As `multiply`, for one row and any number of tiles: what a loop over stripes costs would show there."""
+    tile = 0
+    while tile + TILES <= tiles:
+        _three_by_one(lanes, begin + tile * words * LANES, others, 0, words, counts, tile * LANES, 0)
+        tile += TILES
+    while tile < tiles:
+        _one_by_one(lanes, begin + tile * words * LANES, others, 0, words, counts, tile * LANES, 0)
+        tile += 1
