@@ -94,8 +94,8 @@ def packed() -> list[bytes]:
     own = np.arange(1, 6, dtype=np.float32)[:, None]
     first = {"s.weight": encode(signs, "binary"), "b.weight": encode(np.where(signs > 0, own, 0), "binary")}
     first |= {"t.weight": encode(signs * (signs > 0) * own, "ternary"), "s.bias": own[0]}
-    second = {f"{form}.weight": encode(sparse, form) for form in ("bitmask", "csr", "fan_in")}
-    second |= {f"{form}.signs": encode(np.sign(sparse), form) for form in ("bitmask", "csr")}
+    second = {f"{form}.weight": encode(sparse, form) for form in ("bitmask", "csr", "gaps", "fan_in")}
+    second |= {f"{form}.signs": encode(np.sign(sparse), form) for form in ("bitmask", "csr", "gaps")}
     second |= {"fan_in.signs": encode(np.eye(4, 9, dtype=np.float32) * 2, "fan_in", values="signs")}
     third = {f"{name}.weight": encode(sparse, "csr", values=name) for name in ("float32", "float16", "bfloat16")}
     files = []

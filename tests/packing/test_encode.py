@@ -33,6 +33,7 @@ WEIGHTS = {
     "ternary": drawn((-1, 0, 1), elements=SCALES),
     "bitmask": hnp.arrays(np.float32, SHAPES, elements=st.just(0.0) | FLOATS),
     "csr": hnp.arrays(np.float32, SHAPES, elements=st.just(0.0) | FLOATS),
+    "gaps": hnp.arrays(np.float32, SHAPES, elements=st.just(0.0) | FLOATS),
     "fan_in": hnp.arrays(np.float32, SHAPES, elements=st.just(0.0) | FLOATS).filter(lambda w: w.size),
     "dense": hnp.arrays(np.float32, SHAPES, elements=FLOATS),
 }
@@ -149,7 +150,7 @@ def test_pointers_are_as_small_as_they_can_be(count, dtype):
 
 
 @pytest.mark.parametrize("name", ["float32", "float16", "bfloat16"])
-@pytest.mark.parametrize("form", ["bitmask", "csr", "fan_in", "dense"])
+@pytest.mark.parametrize("form", ["bitmask", "csr", "gaps", "fan_in", "dense"])
 def test_values_are_rounded_where_that_is_asked_for(name, form):
     weight = np.float32([[0, 1 / 3, 0], [np.nan, 0, -7.1]])
     encoded = encode(weight, form, values=name)
@@ -167,8 +168,29 @@ def test_small_types_are_used_where_they_lose_nothing():
 
 def test_strided_weights_are_packed():
     weight = np.where(np.arange(60).reshape(6, 10) % 7 == 0, 0.25, 0).astype(np.float32).T[::2]
-    for form in ("binary", "ternary", "bitmask", "csr", "fan_in", "dense"):
+    for form in ("binary", "ternary", "bitmask", "csr", "gaps", "fan_in", "dense"):
         np.testing.assert_array_equal(decode(encode(weight, form)), weight)
+
+
+@pytest.mark.parametrize("places", [[0], [254], [255], [0, 255, 511], [0, 256, 766], [509, 510, 999], []])
+def test_gaps_of_every_length_lead_to_their_places(places, tmp_path, reader):
+    weight = np.zeros((10, 100), np.float32)
+    weight.reshape(-1)[places] = np.arange(1, len(places) + 1) / 3
+    encoded = encode(weight, "gaps")
+    lengths = np.diff([-1, *places]) - 1
+    assert encoded.tensors["gaps"].tolist() == [
+        byte for length in lengths for byte in [255] * (length // 255) + [length % 255]
+    ]
+    write_packed(tmp_path / "a", {"w": encoded})
+    np.testing.assert_array_equal(reader(tmp_path / "a")["w"], weight)
+    np.testing.assert_array_equal(decode(encoded), weight)
+
+
+def test_gaps_reach_more_columns_than_16_bits():
+    weight = np.zeros((2, 200_000), np.float32)
+    weight[0, 70_000], weight[1, -1] = 1.5, 2.5
+    np.testing.assert_array_equal(decode(encode(weight, "gaps")), weight)
+    assert smallest(weight).encoded.format == "gaps"
 
 
 def test_weights_beyond_31_bits_of_elements():

@@ -28,10 +28,11 @@ def signed(shape, share):
         (signed((40, 50), 1) * np.linspace(0.1, 0.2, 40)[:, None], "binary", "signs"),
         (np.abs(signed((40, 50), 0.5)), "binary", "bits"),
         (signed((400, 50), 0.6), "bitmask", "signs"),
-        (signed((400, 500), 0.02), "csr", "signs"),
+        (signed((400, 500), 0.02), "gaps", "signs"),
+        (signed((400, 5000), 0.001), "csr", "signs"),
         (sparse((40, 50), 1), "dense", "float32"),
         (sparse((40, 50), 0.5), "bitmask", "float32"),
-        (sparse((40, 500), 0.02), "csr", "float32"),
+        (sparse((40, 500), 0.02), "gaps", "float32"),
         (np.eye(400, 900) * 2.1, "fan_in", "signs"),
         (np.eye(400, 900) * np.arange(1, 901) * (1 + 1e-6), "fan_in", "float32"),
     ],
@@ -56,7 +57,7 @@ def test_sizes_are_those_of_the_packed_weight(data):
     assert found.candidates[0].total == min(each.total for each in found.candidates)
 
 
-@pytest.mark.parametrize("form", ["binary", "ternary", "bitmask", "csr", "fan_in", "dense"])
+@pytest.mark.parametrize("form", ["binary", "ternary", "bitmask", "csr", "gaps", "fan_in", "dense"])
 def test_lines_of_the_header_are_counted(tmp_path, form):
     weight = signed((40, 50), 1 if form == "binary" else 0.1).astype(np.float32)
     found = smallest(weight, name="layer.weight", formats=[form])
@@ -80,7 +81,7 @@ def test_formats_can_be_left_out():
 
 
 def test_rounding_shrinks_what_is_not_binary():
-    weight = sparse((40, 500), 0.1)
+    weight = sparse((40, 500), 0.3)
     assert smallest(weight, values="float16").encoded.nbytes < smallest(weight).encoded.nbytes
     assert smallest(np.sign(weight) / 3, values="float16").candidates[0].values == "bits"
 
@@ -109,6 +110,12 @@ def test_the_page_says_where_masks_and_columns_break_even():
         )
         assert below["csr"] < below["bitmask"]
         assert above["csr"] > above["bitmask"]
+
+
+def test_the_page_says_where_gaps_break_even():
+    for share, first, second in ((0.12, "gaps", "bitmask"), (0.004, "gaps", "csr"), (0.001, "csr", "gaps")):
+        found = {each.format: each.nbytes for each in smallest(sparse((1000, 2000), share)).candidates}
+        assert found[first] < found[second]
 
 
 def test_the_page_has_the_sizes_of_whole_files(table, tmp_path):

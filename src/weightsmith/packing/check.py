@@ -7,7 +7,7 @@ import numpy as np
 
 from weightsmith.errors import SourceError
 from weightsmith.kernels.bits import row_bytes
-from weightsmith.packing.encoded import FLOATS, MOST_COLUMNS, SPARSE, Array, Encoded, Layout
+from weightsmith.packing.encoded import FLOATS, MOST_COLUMNS, SKIP, SPARSE, Array, Encoded, Layout
 
 POINTERS: Final = ("uint8", "uint16", "uint32", "uint64")
 
@@ -16,6 +16,7 @@ _BIT_PARTS: Final[dict[str, tuple[str, ...]]] = {
     "ternary": ("plus", "minus"),
     "bitmask": ("mask",),
     "csr": ("pointers", "columns"),
+    "gaps": ("gaps",),
     "fan_in": ("columns",),
     "dense": ("",),
 }
@@ -83,7 +84,7 @@ def _check_names(layout: Layout, names: Set[str]) -> None:
 
 def _check_sparse(layout: Layout, parts: Mapping[str, Shaped]) -> None:
     rows, columns = layout.matrix
-    if columns > MOST_COLUMNS and layout.format != "bitmask":
+    if columns > MOST_COLUMNS and layout.format in ("csr", "fan_in"):
         raise SourceError(f"has {columns} columns, of which 16 bits reach {MOST_COLUMNS}")
     shape: tuple[int, ...] | None = None  # of the values; only the bits of a mask tell how many there are
     if layout.format == "csr":
@@ -96,8 +97,17 @@ def _check_sparse(layout: Layout, parts: Mapping[str, Shaped]) -> None:
         if len(found) != 2 or found[0] != rows or not 1 <= found[1] <= columns:
             _refuse("columns", parts["columns"], f"[{rows}, 1 to {columns}]")
         shape = found
+    elif layout.format == "gaps":
+        if len(parts["gaps"].shape) != 1:
+            _refuse("gaps", parts["gaps"], "a list")
+        _expect("gaps", parts["gaps"], ("uint8",), parts["gaps"].shape)
     if "columns" in parts:
         _expect("columns", parts["columns"], ("uint16",), parts["columns"].shape)
+    _check_kept(layout, parts, shape)
+
+
+def _check_kept(layout: Layout, parts: Mapping[str, Shaped], shape: tuple[int, ...] | None) -> None:
+    """The values or signs of a sparse weight; `shape` is theirs where it is known."""
     kept = "values" if "values" in parts else "signs"
     if len(parts[kept].shape) != (2 if layout.format == "fan_in" and kept == "values" else 1):
         _refuse(kept, parts[kept], "a list")
@@ -164,18 +174,31 @@ def _check_count(encoded: Encoded) -> None:
         count = columns.size
     elif encoded.format == "fan_in":
         count = encoded.tensors["columns"].size
+    elif encoded.format == "gaps":
+        count = _count_gaps(encoded)
     else:
         count = count_bits(encoded.tensors["mask"])
     if "values" in encoded.tensors:
         found = encoded.tensors["values"].size
         if found != count:
-            raise SourceError(f"has {found} values for the {count} bits of its mask")
+            raise SourceError(f"has {found} values for the {count} places that it names")
         return
     signs = encoded.tensors["signs"]
     if signs.size != row_bytes(count):
-        raise SourceError(f"has {signs.size} bytes of signs for the {count} bits of its mask")
+        raise SourceError(f"has {signs.size} bytes of signs for the {count} places that it names")
     if count % 8 and signs[-1] >> (count % 8):
         raise SourceError(f"has bits in its part 'signs' that are set behind the last of {count}")
+
+
+def _count_gaps(encoded: Encoded) -> int:
+    """How many values gaps lead to."""
+    gaps = encoded.tensors["gaps"]
+    if gaps.size and gaps[-1] == SKIP:
+        raise SourceError("has a gap at its end that leads to no value")
+    count = int(np.count_nonzero(gaps != SKIP))
+    if int(gaps.sum(dtype=np.int64)) + count > encoded.layout.size:
+        raise SourceError(f"has gaps that lead beyond the last of its {encoded.layout.size} places")
+    return count
 
 
 def count_bits(bits: Array) -> int:

@@ -1,12 +1,13 @@
 """From parts back to values, whole or a few rows at a time."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
 from weightsmith.kernels.bits import unpack_rows
 from weightsmith.packing.check import ONES, check_encoded
-from weightsmith.packing.encoded import Array, Encoded
+from weightsmith.packing.encoded import SKIP, Array, Encoded
 
 BLOCK = 1 << 22
 """Elements that `blocks` hands out at a time, at most."""
@@ -44,6 +45,8 @@ def blocks(encoded: Encoded) -> Iterator[Array]:
         for at in range(0, flat.size, BLOCK):
             yield flat[at : at + BLOCK].astype(np.float32)
         return
+    if encoded.format == "gaps":
+        encoded = _with_columns(encoded)
     rows, columns = encoded.matrix
     offsets = _offsets(encoded)
     step = max(1, BLOCK // max(1, columns))
@@ -51,6 +54,23 @@ def blocks(encoded: Encoded) -> Iterator[Array]:
         flat = _rows(encoded, offsets, start, min(rows, start + step)).reshape(-1)
         for at in range(0, flat.size, BLOCK):
             yield flat[at : at + BLOCK]
+
+
+def places_of(gaps: Array) -> Array:
+    """Where the values are that gaps lead to, all rows as one: int64[nnz]."""
+    steps = gaps.astype(np.int64)
+    steps[gaps != SKIP] += 1
+    places: Array = np.cumsum(steps)[gaps != SKIP] - 1
+    return places
+
+
+def _with_columns(encoded: Encoded) -> Encoded:
+    """The same with pointers and columns instead of gaps, of as many columns as there are."""
+    rows, columns = encoded.matrix
+    places = places_of(encoded.tensors["gaps"])
+    pointers = np.searchsorted(places, np.arange(rows + 1, dtype=np.int64) * columns)
+    parts = {name: part for name, part in encoded.tensors.items() if name != "gaps"}
+    return replace(encoded, format="csr", tensors={"pointers": pointers, "columns": places % max(1, columns), **parts})
 
 
 def _offsets(encoded: Encoded) -> Array:

@@ -12,6 +12,7 @@ from weightsmith.packing.encoded import (
     ALPHABETS,
     FORMATS,
     MOST_COLUMNS,
+    SKIP,
     VALUES,
     Alphabet,
     Array,
@@ -60,7 +61,7 @@ def encode(
         return _binary(matrix, shape, alphabet)
     if form == "ternary":
         return _ternary(matrix, shape)
-    makers = {"bitmask": _bitmask, "csr": _csr, "fan_in": _fan_in}
+    makers = {"bitmask": _bitmask, "csr": _csr, "gaps": _gaps, "fan_in": _fan_in}
     return Encoded(form, shape, makers[form](matrix, values))
 
 
@@ -116,6 +117,20 @@ def _csr(matrix: Array, values: Values | None) -> dict[str, Array]:
     np.cumsum(kept.sum(axis=1, dtype=np.int64), out=pointers[1:])
     columns = np.nonzero(kept)[1].astype(np.uint16)
     return {"pointers": pointers.astype(pointer_type(columns.size)), "columns": columns, **_kept(matrix, kept, values)}
+
+
+def _gaps(matrix: Array, values: Values | None) -> dict[str, Array]:
+    kept = matrix != 0
+    skips, rest = np.divmod(gaps_between(matrix), SKIP)
+    gaps = np.full(rest.size + int(skips.sum()), SKIP, np.uint8)
+    gaps[np.cumsum(skips + 1) - 1] = rest
+    return {"gaps": gaps, **_kept(matrix, kept, values)}
+
+
+def gaps_between(matrix: Array) -> Array:
+    """How many zeros are before each value that is none, all rows as one: int64[nnz]."""
+    places = np.flatnonzero(matrix)
+    return np.diff(places, prepend=-1) - 1
 
 
 def pointer_type(count: int) -> "np.dtype[Any]":

@@ -8,7 +8,7 @@ from typing import Any, Final, Literal, get_args
 import numpy as np
 
 Array = np.ndarray[Any, np.dtype[Any]]
-Format = Literal["binary", "ternary", "bitmask", "csr", "fan_in", "dense"]
+Format = Literal["binary", "ternary", "bitmask", "csr", "gaps", "fan_in", "dense"]
 Alphabet = Literal["signs", "bits"]
 Floats = Literal["float32", "float16", "bfloat16"]
 Values = Literal["float32", "float16", "bfloat16", "signs"]
@@ -17,10 +17,13 @@ FORMATS: Final[tuple[Format, ...]] = get_args(Format)
 ALPHABETS: Final[tuple[Alphabet, ...]] = get_args(Alphabet)
 FLOATS: Final[tuple[Floats, ...]] = get_args(Floats)
 VALUES: Final[tuple[Values, ...]] = get_args(Values)
-SPARSE: Final[frozenset[str]] = frozenset({"bitmask", "csr", "fan_in"})
+SPARSE: Final[frozenset[str]] = frozenset({"bitmask", "csr", "gaps", "fan_in"})
 
 MOST_COLUMNS: Final = 1 << 16
 """Columns that 16-bit indices reach."""
+
+SKIP: Final = 255
+"""Among gaps: so many places without a value."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class Layout:
     """What a packed weight is, without its numbers.
 
     Attributes:
-        format: `binary`, `ternary`, `bitmask`, `csr`, `fan_in` or `dense`.
+        format: one of `FORMATS`.
         shape: of the weight itself.
         alphabet: what the two bits of `binary` stand for: `signs` for -1 and +1, `bits` for 0 and 1.
     """
@@ -58,6 +61,7 @@ class Encoded:
     - `ternary`: `plus` and `minus`, each uint8[N, ceil(K/8)], never both set; `scale`.
     - `bitmask`: `mask` uint8[N, ceil(K/8)]; values.
     - `csr`: `pointers` unsigned[N+1], `columns` uint16[nnz], ascending in each row; values.
+    - `gaps`: `gaps` uint8[], the zeros before each value, all rows as one; 255 is 255 zeros and no value; values.
     - `fan_in`: `columns` uint16[N, F], ascending in each row; values, of which some may be 0.
     - `dense`: the weight as it is, under the empty name.
 

@@ -48,11 +48,13 @@ class Content:
         shape: its shape.
         nonzero: how many values are not zero.
         fan_in: how many at most in a row.
+        gaps: how many bytes the gaps between them take; None where that was not counted, as they are too many.
     """
 
     shape: tuple[int, ...]
     nonzero: int
     fan_in: int
+    gaps: int | None = None
 
 
 def candidate(name: str, content: Content, form: Format, values: str, scales: int) -> Candidate:
@@ -87,6 +89,9 @@ def _parts(content: Content, form: Format, values: str) -> list[Planned]:
     if form == "fan_in":
         shape = rows, max(1, content.fan_in)
         return [("columns", "uint16", shape), _values(values, shape)]
+    if form == "gaps":
+        assert content.gaps is not None
+        return [("gaps", "uint8", (content.gaps,)), _values(values, (content.nonzero,))]
     pointers = "pointers", _counter(content.nonzero), (rows + 1,)
     return [pointers, ("columns", "uint16", (content.nonzero,)), _values(values, (content.nonzero,))]
 

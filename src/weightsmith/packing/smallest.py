@@ -8,11 +8,12 @@ import numpy as np
 from weightsmith.errors import InputError
 from weightsmith.names import choose
 from weightsmith.packing.content import as_matrix, bit_scale, is_float, shortened, sign_scale, three_scale
-from weightsmith.packing.encode import encode, lossless_type, rounded
+from weightsmith.packing.encode import encode, gaps_between, lossless_type, rounded
 from weightsmith.packing.encoded import (
     FLOATS,
     FORMATS,
     MOST_COLUMNS,
+    SKIP,
     VALUES,
     Alphabet,
     Array,
@@ -84,7 +85,8 @@ def _candidates(weight: Array, name: str, values: Floats | None) -> list[Candida
     kind = values or (lossless_type(matrix) if weight.dtype.itemsize > 2 else weight.dtype.name)
     found = [candidate(name, content, "dense", kind, 0)]
     counts = np.count_nonzero(matrix, axis=1)
-    content = Content(content.shape, int(counts.sum(dtype=np.int64)), int(counts.max(initial=0)))
+    nonzero = int(counts.sum(dtype=np.int64))
+    content = Content(content.shape, nonzero, int(counts.max(initial=0)), _gap_bytes(matrix, nonzero))
     for alphabet, scale in (("signs", sign_scale(matrix)), ("bits", bit_scale(matrix))):
         if scale is not None:
             free = np.full(len(matrix), not matrix.shape[1]) if alphabet == "signs" else scale == 0
@@ -102,10 +104,17 @@ def _candidates(weight: Array, name: str, values: Floats | None) -> list[Candida
 
 def _sparse(name: str, content: Content, values: Values, scales: int, *, may_fan: bool) -> list[Candidate]:
     _, columns = matrix_shape(content.shape)
-    formats: list[Format] = ["bitmask"]
+    formats: list[Format] = ["bitmask"] if content.gaps is None else ["bitmask", "gaps"]
     if columns <= MOST_COLUMNS:
         formats += ["csr", "fan_in"] if columns and may_fan else ["csr"]
     return [candidate(name, content, each, values, scales) for each in formats]
+
+
+def _gap_bytes(matrix: Array, nonzero: int) -> int | None:
+    """Bytes of the gaps, at least one a value; None where a bit for each place takes less than that."""
+    if nonzero * 8 > matrix.size:
+        return None
+    return nonzero + int((gaps_between(matrix) // SKIP).sum())
 
 
 def _length(scale: Array, free: Array) -> int:
