@@ -59,10 +59,12 @@ class Split:
         if self.standardization is not None:
             # sparse rows are scaled, never centered
             values = (rows.data / self.standardization.scale.numpy()[rows.indices]).astype(np.float32)
-        parts = (torch.from_numpy(part) for part in (rows.indptr, rows.indices, values))
+        pointers, columns, numbers = (torch.from_numpy(part) for part in (rows.indptr, rows.indices, values))
+        shape = (len(indices), self.inputs.shape[1])
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")
-            return torch.sparse_csr_tensor(*parts, size=rows.shape, check_invariants=False), self.targets[indices]
+            batch = torch.sparse_csr_tensor(pointers, columns, numbers, shape, check_invariants=False)
+        return batch, self.targets[indices]
 
 
 @dataclass(frozen=True, eq=False)

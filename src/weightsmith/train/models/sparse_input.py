@@ -36,7 +36,7 @@ class _Product(torch.autograd.Function):
         return torch.from_numpy(_as_scipy(rows) @ weight.detach().numpy().T)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor]:
         (rows,) = ctx.saved_tensors
         return None, torch.from_numpy(_as_scipy(rows).T @ gradient.numpy()).t()
@@ -45,4 +45,4 @@ class _Product(torch.autograd.Function):
 def _as_scipy(rows: Tensor) -> csr_array:
     """The same memory."""
     parts = (rows.values().numpy(), rows.col_indices().numpy(), rows.crow_indices().numpy())
-    return csr_array(parts, shape=tuple(rows.shape))
+    return csr_array(parts, shape=(rows.shape[0], rows.shape[1]))
