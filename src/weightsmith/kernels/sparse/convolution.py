@@ -157,7 +157,7 @@ def _convolve(
     batch, rows = outputs.shape[:2]
     parts = (weight.starts, weight.columns, *factors(weight), bias)
     shared = (plan.phase[1], _origins(plan, rows), _taps(plan), plan.vectors, *parts)
-    cost = 0.5 * weight.columns.size * plan.vectors * plan.tiles
+    cost = (0.8 * weight.columns.size + 20 * rows) * plan.vectors * plan.tiles
     used = workers(batch * (cost + 0.5 * inputs[0].size), threads)
     if batch >= 2 * used or used == 1:
 

@@ -42,8 +42,9 @@ _PANEL_BYTES = 1 << 19
 _LISTED = 64
 """Rows of a bitmask whose columns are listed at a time."""
 
-_ALONE = 60_000
-"""Nanoseconds of work below which waking a second thread costs more than it saves."""
+_ALONE = 300_000
+"""Nanoseconds of work below which a second thread costs more than it saves: it must be woken, and waited for when
+others (PyTorch's threads, which spin for a while after each of its calls) hold its processor."""
 
 EMPTY = np.empty(0, np.float32)
 
