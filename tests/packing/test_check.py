@@ -60,8 +60,9 @@ BROKEN = {
     r"'values' in the shape \[5\], which must be \[4\]": changed(SPARSE, "csr", values=np.ones(5, "f4")),
     r"'signs' in the shape \[2\], which must be \[1\]": changed(SIGNS, "csr", signs=u1(0, 0)),
     "'columns' as int32": changed(SPARSE, "csr", columns=np.array([1, 8, 0, 7], np.int32)),
-    "a gap at its end that leads to no value": changed(SPARSE, "gaps", gaps=u1(1, 6, 1, 6, 255)),
+    "gaps that lead no further than 19 of its 300": Encoded("gaps", (300, 1), {"gaps": u1(9, 8), "signs": u1(0)}),
     "gaps that lead beyond the last of its 27 places": changed(SPARSE, "gaps", gaps=u1(1, 6, 9, 9)),
+    "lead beyond the last of its 27": changed(SPARSE, "gaps", gaps=u1(1, 6, 9, 7, 255)),
     "4 values for the 3 places that it names": changed(SPARSE, "gaps", gaps=u1(1, 6, 1)),
     "'gaps' as uint16, which must be uint8": changed(SPARSE, "gaps", gaps=u2(1, 6, 1, 6)),
     r"'gaps' in the shape \[4, 1\], which must be a list": changed(SPARSE, "gaps", gaps=u1(1, 6, 1, 6)[:, None]),
@@ -137,6 +138,24 @@ def test_metadata_that_lies_is_refused(weights, message, tmp_path):
     assert "\n" not in str(refused.value)
     with pytest.raises(SourceError, match=message):
         _ = [weight.read() for weight in open_source(path).values()]
+
+
+@pytest.mark.parametrize("form", ["binary", "ternary", "bitmask", "gaps"])
+def test_any_number_of_rows_without_columns_takes_no_memory(form, tmp_path):
+    parts = {"binary": ["bits"], "ternary": ["plus", "minus"], "bitmask": ["mask"], "gaps": []}[form]
+    planes = {f"w.{part}": np.empty((1 << 50, 0), np.uint8) for part in parts}
+    kept = {} if form in ("binary", "ternary") else {"w.signs": u1()}
+    kept |= {"w.gaps": u1()} if form == "gaps" else {}
+    write_raw(tmp_path / "a", {"w": {"format": form, "shape": [1 << 50, 0]}}, planes | kept)
+    assert read_packed(tmp_path / "a")[0]["w"].shape == (1 << 50, 0)
+    assert list(open_packed(tmp_path / "a")["w"].blocks()) == []
+
+
+def test_a_few_gaps_cannot_claim_many_rows(tmp_path):
+    tensors = {"w.gaps": u1(3), "w.signs": u1(1)}
+    write_raw(tmp_path / "a", {"w": {"format": "gaps", "shape": [1 << 50, 8]}}, tensors)
+    with pytest.raises(SourceError, match="'w' has gaps that lead no further than 4 of its"):
+        open_packed(tmp_path / "a")["w"].read()
 
 
 def test_unknown_versions_are_refused_with_what_to_do(tmp_path):

@@ -177,10 +177,9 @@ def test_gaps_of_every_length_lead_to_their_places(places, tmp_path, reader):
     weight = np.zeros((10, 100), np.float32)
     weight.reshape(-1)[places] = np.arange(1, len(places) + 1) / 3
     encoded = encode(weight, "gaps")
-    lengths = np.diff([-1, *places]) - 1
-    assert encoded.tensors["gaps"].tolist() == [
-        byte for length in lengths for byte in [255] * (length // 255) + [length % 255]
-    ]
+    *lengths, behind = np.diff([-1, *places, 1000]) - 1
+    bytes_before = [byte for length in lengths for byte in [255] * (length // 255) + [length % 255]]
+    assert encoded.tensors["gaps"].tolist() == bytes_before + [255] * (behind // 255)
     write_packed(tmp_path / "a", {"w": encoded})
     np.testing.assert_array_equal(reader(tmp_path / "a")["w"], weight)
     np.testing.assert_array_equal(decode(encoded), weight)

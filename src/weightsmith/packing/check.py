@@ -192,12 +192,13 @@ def _check_count(encoded: Encoded) -> None:
 
 def _count_gaps(encoded: Encoded) -> int:
     """How many values gaps lead to."""
-    gaps = encoded.tensors["gaps"]
-    if gaps.size and gaps[-1] == SKIP:
-        raise SourceError("has a gap at its end that leads to no value")
+    gaps, size = encoded.tensors["gaps"], encoded.layout.size
     count = int(np.count_nonzero(gaps != SKIP))
-    if int(gaps.sum(dtype=np.int64)) + count > encoded.layout.size:
-        raise SourceError(f"has gaps that lead beyond the last of its {encoded.layout.size} places")
+    reached = int(gaps.sum(dtype=np.int64)) + count
+    if reached > size:
+        raise SourceError(f"has gaps that lead beyond the last of its {size} places")
+    if size - reached >= SKIP:  # else a few bytes could claim any shape
+        raise SourceError(f"has gaps that lead no further than {reached} of its {size} places")
     return count
 
 

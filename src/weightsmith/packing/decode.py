@@ -40,6 +40,8 @@ def blocks(encoded: Encoded) -> Iterator[Array]:
         SourceError: as `decode`, before the first.
     """
     check_encoded(encoded)
+    if not encoded.layout.size:  # may have any number of rows
+        return
     if encoded.format == "dense":
         flat = encoded.tensors[""].reshape(-1)
         for at in range(0, flat.size, BLOCK):
@@ -49,8 +51,8 @@ def blocks(encoded: Encoded) -> Iterator[Array]:
         encoded = _with_columns(encoded)
     rows, columns = encoded.matrix
     offsets = _offsets(encoded)
-    step = max(1, BLOCK // max(1, columns))
-    for start in range(0, rows if columns else 0, step):
+    step = max(1, BLOCK // columns)
+    for start in range(0, rows, step):
         flat = _rows(encoded, offsets, start, min(rows, start + step)).reshape(-1)
         for at in range(0, flat.size, BLOCK):
             yield flat[at : at + BLOCK]
@@ -70,7 +72,7 @@ def _with_columns(encoded: Encoded) -> Encoded:
     places = places_of(encoded.tensors["gaps"])
     pointers = np.searchsorted(places, np.arange(rows + 1, dtype=np.int64) * columns)
     parts = {name: part for name, part in encoded.tensors.items() if name != "gaps"}
-    return replace(encoded, format="csr", tensors={"pointers": pointers, "columns": places % max(1, columns), **parts})
+    return replace(encoded, format="csr", tensors={"pointers": pointers, "columns": places % columns, **parts})
 
 
 def _offsets(encoded: Encoded) -> Array:

@@ -122,15 +122,15 @@ def _csr(matrix: Array, values: Values | None) -> dict[str, Array]:
 def _gaps(matrix: Array, values: Values | None) -> dict[str, Array]:
     kept = matrix != 0
     skips, rest = np.divmod(gaps_between(matrix), SKIP)
-    gaps = np.full(rest.size + int(skips.sum()), SKIP, np.uint8)
-    gaps[np.cumsum(skips + 1) - 1] = rest
+    gaps = np.full(rest.size - 1 + int(skips.sum()), SKIP, np.uint8)  # the zeros behind the last value need no rest
+    gaps[np.cumsum(skips[:-1] + 1) - 1] = rest[:-1]
     return {"gaps": gaps, **_kept(matrix, kept, values)}
 
 
 def gaps_between(matrix: Array) -> Array:
-    """How many zeros are before each value that is none, all rows as one: int64[nnz]."""
+    """How many zeros are before each value that is none, all rows as one, and behind the last: int64[nnz + 1]."""
     places = np.flatnonzero(matrix)
-    return np.diff(places, prepend=-1) - 1
+    return np.diff(places, prepend=-1, append=matrix.size) - 1
 
 
 def pointer_type(count: int) -> "np.dtype[Any]":
