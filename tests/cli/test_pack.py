@@ -150,6 +150,7 @@ def test_a_run_is_told_as_tables(weightsmith, binary_run):
     assert outcome.code == 0, outcome.err
     for text in ("kept as", "accuracy on the test rows", "batch 256", "on disk", "in memory", "x.report.png"):
         assert text in outcome.out
-    plain = weightsmith("pack", "tiny", "-o", "x.safetensors")
+    plain = weightsmith("pack", "tiny", "-o", "x.safetensors", "--smallest")
     assert plain.code == 0
     assert "batch 256" not in plain.out
+    assert "smaller than float32, not measured" in plain.out

@@ -38,6 +38,9 @@ def pack(
     batch: Annotated[
         int, typer.Option("--batch", min=1, help="Of a run: rows at once that its layers are to be fast for.")
     ] = 1,
+    smallest: Annotated[
+        bool, typer.Option("--smallest", help="Of a run: pack all that can be, even where dense is faster here.")
+    ] = False,
     report: Annotated[
         bool,
         typer.Option("--report", help="Of a run: measure accuracy, parity, bytes and latency of the packed model."),
@@ -77,7 +80,9 @@ def pack(
         from weightsmith.cli.pack_run import pack_run
 
         target = _target(output, opened.name or opened.id)
-        code = pack_run(opened, target, rounded, batch, theme if report else None, as_json=as_json)
+        code = pack_run(
+            opened, target, rounded, None if smallest else batch, theme if report else None, as_json=as_json
+        )
     raise typer.Exit(code)
 
 

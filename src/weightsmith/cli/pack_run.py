@@ -24,14 +24,16 @@ TOLERATED = 1e-3
 """Share of rows whose decision may change before the exit code says so."""
 
 
-def pack_run(run: "Run", target: Path, values: "Floats | None", batch: int, theme: str | None, *, as_json: bool) -> int:
+def pack_run(
+    run: "Run", target: Path, values: "Floats | None", batch: int | None, theme: str | None, *, as_json: bool
+) -> int:
     """Pack a run's model, write it, and say what became of it.
 
     Args:
         run: with a recipe.
         target: file to write.
         values: to round to.
-        batch: rows at once that layers are chosen for.
+        batch: rows at once that layers are to be fast for; None to pack all that can be.
         theme: of the report's picture; None for no report.
         as_json: print facts instead of tables.
 
@@ -45,8 +47,9 @@ def pack_run(run: "Run", target: Path, values: "Floats | None", batch: int, them
     with CountingProgress("building the model", shown=not as_json) as progress:
         rebuilt = rebuild(run)
         rows, split = _rows(rebuilt)
-        progress(0, 2, "measuring layers")
-        packed = pack(rebuilt.model, sample=_repeated(rows, batch), values=values or "float32")
+        progress(0, 2, "packing" if batch is None else "measuring layers")
+        sample = None if batch is None else _repeated(rows, batch)
+        packed = pack(rebuilt.model, sample=sample, measure=batch is not None, values=values or "float32")
         progress(1, 2, "writing")
         save_packed(packed, target)
         report = None if theme is None else _measure(rebuilt, packed, rows, target, progress)
