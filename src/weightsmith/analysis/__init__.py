@@ -10,13 +10,16 @@ from weightsmith.analysis.order import leaf_order
 from weightsmith.analysis.outliers import Connection, Outlier, scores, standing_out, strongest
 from weightsmith.analysis.power_law import PowerLaw, fit_power_law
 from weightsmith.analysis.profile import CRITERIA, Criterion, Statistics, profile
+from weightsmith.analysis.rule_list import ClassRule, rules_of
 from weightsmith.analysis.spectrum import Spectrum, spectrum
+from weightsmith.analysis.units import Unit, Use, units_used
 
 __all__ = [
     "CRITERIA",
     "Alike",
     "Bulk",
     "Cells",
+    "ClassRule",
     "Connection",
     "Criterion",
     "Embedding",
@@ -28,6 +31,8 @@ __all__ = [
     "Similarity",
     "Spectrum",
     "Statistics",
+    "Unit",
+    "Use",
     "as_matrix",
     "downsample",
     "duplicate_rows",
@@ -41,6 +46,7 @@ __all__ = [
     "norms",
     "pca",
     "profile",
+    "rules_of",
     "scores",
     "similarity",
     "spectrum",
@@ -48,4 +54,5 @@ __all__ = [
     "strongest",
     "tsne",
     "umap",
+    "units_used",
 ]
