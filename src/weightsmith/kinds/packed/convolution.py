@@ -64,7 +64,8 @@ class PackedConv2d(Layer):
         Raises:
             InputError: they cannot, or it pads with something else than zeros.
         """
-        return cls(encode_as(layer.weight, cls.formats), layer.bias, **arguments(layer))
+        given = arguments(layer)
+        return cls(encode_as(layer.weight, cls.formats), layer.bias, **given)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """float[batch, out_channels, height, width] of float[batch, in_channels, height, width], or without batch."""

@@ -55,6 +55,7 @@ class XnorLayer(Layer):
     slope: Tensor | None
     offset: Tensor | None
     flip: Tensor | None
+    like: Tensor
 
     def __init__(
         self,
@@ -78,6 +79,7 @@ class XnorLayer(Layer):
             if value is not None and tuple(value.shape) != packed.shape[:1]:
                 raise InputError(f"{name} must have the shape [{packed.shape[0]}], not {list(value.shape)}")
             self.register_buffer(name, value)
+        self.register_buffer("like", torch.empty(0), persistent=False)  # of the type that `.to()` gave the model
         self.register_buffer("flip", None if slope is None else slope < 0, persistent=False)
 
     def _load_from_state_dict(self, *args: Any) -> None:
@@ -116,7 +118,7 @@ class XnorLayer(Layer):
             if self.gives == "bits":
                 return found
             found = run(call_unpack, unpack_op, found, weight.shape[0])
-        return found if inputs.dtype == torch.int64 else found.to(inputs.dtype)
+        return found.to(self.like.dtype if inputs.dtype == torch.int64 else inputs.dtype)
 
     def compute_dense(self, inputs: Tensor) -> Tensor:
         """The same with floats throughout; where signs are wanted, what they are the signs of.
