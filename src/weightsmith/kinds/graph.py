@@ -1,7 +1,7 @@
 """Which step of a model feeds which: its modules and functions as a graph, by symbolic tracing."""
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -36,6 +36,7 @@ class Node:
         path: of the module, or of the attribute, in the model; empty for other steps and for the model itself.
         module: the module called; None for other steps.
         function: plain name of the function or method called (`add`, `relu`, `flatten`); empty for other steps.
+        target: the function itself, or the method's name; None for other steps.
         arguments: of the call, with nodes in the places of tensors.
         options: its keyword arguments, likewise.
         inputs: the nodes among them, each once, in their order.
@@ -46,6 +47,7 @@ class Node:
     path: str = ""
     module: nn.Module | None = None
     function: str = ""
+    target: Callable[..., Any] | str | None = None
     arguments: tuple[Any, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     inputs: tuple["Node", ...] = ()
@@ -168,9 +170,9 @@ def _converted(traced: fx.Graph, modules: Mapping[str, nn.Module]) -> Graph:
         options = _replaced(step.kwargs, known)
         target = str(step.target)
         if step.op == "call_module":
-            node = Node("module", target, modules[target], "", arguments, options)
+            node = Node("module", target, modules[target], arguments=arguments, options=options)
         elif step.op in ("call_function", "call_method"):
-            node = Node("function", "", None, _plain_name(step.target), arguments, options)
+            node = Node("function", "", None, _plain_name(step.target), step.target, arguments, options)
         elif step.op == "get_attr":
             node = Node("attribute", target)
         else:
