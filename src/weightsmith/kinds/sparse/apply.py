@@ -9,7 +9,7 @@ from torch.optim import Optimizer
 
 from weightsmith.errors import InputError
 from weightsmith.kinds.controller import KindController, control
-from weightsmith.kinds.selection import matrices, require, select
+from weightsmith.kinds.selection import require, select
 from weightsmith.kinds.site import Site
 from weightsmith.kinds.sparse.method import Evidence, Sparsifier
 from weightsmith.kinds.sparse.methods import METHODS
@@ -65,7 +65,7 @@ def sparse(
     settings = settings_of(method, given)
     evidence = Evidence(unwrap(model) if isinstance(model, nn.Module) else model, samples, loss)
     settings.check(evidence)
-    sites, left = _selected(model, method, settings, include, exclude)
+    sites, left = _selected(evidence, settings, include, exclude)
     for site in sites:
         parametrize.register_parametrization(site.owner, site.attribute, settings.parametrize(site))
     try:
@@ -93,17 +93,14 @@ def settings_of(method: str, options: dict[str, Any]) -> Sparsifier:
 
 
 def _selected(
-    model: nn.Module, method: str, settings: Sparsifier, include: Patterns, exclude: Patterns
+    evidence: Evidence, settings: Sparsifier, include: Patterns, exclude: Patterns
 ) -> tuple[list[Site], dict[str, str]]:
-    found, left = select(model, include, exclude)
-    last = [info.name for info in matrices(model) if info.role != "embedding"][-1:]
+    found, left = select(evidence.model, include, exclude)
     sites = []
     for site in found:
         if site.stored.is_meta:
             raise InputError(f"'{site.name}' is on the meta device and has no magnitudes: materialize the model first")
-        reason = settings.refuse(site)
-        if method == "structured" and [site.name] == last:
-            reason = "the outputs of the model's last matrix stay"
+        reason = settings.refuse(site, evidence)
         if reason:
             left[site.name] = reason
         else:

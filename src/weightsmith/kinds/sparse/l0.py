@@ -54,7 +54,7 @@ class L0(Sparsifier):
     def __str__(self) -> str:
         return f"a learned gate on {self.by}, at a price of {self.strength:.4g} for each weight"
 
-    def refuse(self, site: Site) -> str:
+    def refuse(self, site: Site, evidence: Evidence) -> str:
         """Rows of a grouped transposed convolution do not lie along one dimension."""
         return "l0 by rows needs a transposed convolution without groups" if site.groups > 1 and self._rows else ""
 

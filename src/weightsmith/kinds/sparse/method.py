@@ -3,12 +3,16 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from torch import Tensor, nn
 
+from weightsmith.errors import InputError
+from weightsmith.kinds.graph import trace
 from weightsmith.kinds.site import Site
 from weightsmith.kinds.sparse.mask import Mask
+from weightsmith.kinds.structured.spaces import Space, spaces_of
 from weightsmith.penalties import Penalty
 
 
@@ -25,6 +29,15 @@ class Evidence:
     model: nn.Module
     samples: Iterable[Any] | None = None
     loss: Callable[[nn.Module], Tensor] | None = None
+
+    @cached_property
+    def spaces(self) -> dict[str, Space] | None:
+        """The channels that each layer puts out, by its path; None where the model cannot be traced."""
+        try:
+            spaces = spaces_of(trace(self.model))
+        except InputError:
+            return None
+        return {node.path: space for space in spaces for node in space.producers}
 
 
 @dataclass
@@ -70,7 +83,7 @@ class Sparsifier(ABC):
     def __str__(self) -> str:
         """Which values a weight takes: one line."""
 
-    def refuse(self, site: Site) -> str:
+    def refuse(self, site: Site, evidence: Evidence) -> str:
         """Why the method leaves a weight continuous; empty where it does not."""
         return ""
 

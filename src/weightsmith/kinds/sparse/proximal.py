@@ -7,10 +7,10 @@ from typing import get_args
 
 import torch
 
+from weightsmith.kinds.shares import check_share
 from weightsmith.kinds.site import Site
 from weightsmith.kinds.sparse.mask import mask_of
 from weightsmith.kinds.sparse.method import Clock, Evidence, Sparsifier
-from weightsmith.kinds.sparse.schedule import check_share
 from weightsmith.names import choose
 from weightsmith.penalties import L1, GroupLasso, Penalty
 from weightsmith.penalties.groups import Grouping
@@ -90,7 +90,7 @@ class ProximalGroupLasso(Proximal):
     def _penalty(self) -> GroupLasso:
         return GroupLasso(self.strength, self.by)
 
-    def refuse(self, site: Site) -> str:
+    def refuse(self, site: Site, evidence: Evidence) -> str:
         """Filters belong to convolutions, and a transposed one has its outputs where others have inputs."""
         if site.groups:
             return "group_lasso takes the rows of a transposed convolution for columns: leave it out"

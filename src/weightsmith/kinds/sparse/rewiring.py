@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from weightsmith.errors import InputError
+from weightsmith.kinds.shares import check_share, check_sparsity
 from weightsmith.kinds.site import Site
 from weightsmith.kinds.sparse.magnitude import inputs_of_each
 from weightsmith.kinds.sparse.mask import mask_of
 from weightsmith.kinds.sparse.method import Clock, Evidence, Sparsifier
 from weightsmith.kinds.sparse.patterns import keep_in_groups, kept_of_each
-from weightsmith.kinds.sparse.schedule import check_share, check_sparsity
 from weightsmith.names import choose
 from weightsmith.seeding import generator_for
 

@@ -7,11 +7,11 @@ from typing import get_args
 import torch
 
 from weightsmith.errors import InputError
+from weightsmith.kinds.shares import check_sparsity
 from weightsmith.kinds.site import Site
 from weightsmith.kinds.sparse.method import Clock, Evidence, Sparsifier
 from weightsmith.kinds.sparse.patterns import Scope, keep_highest, set_masks
 from weightsmith.kinds.sparse.quiet import undisturbed
-from weightsmith.kinds.sparse.schedule import check_sparsity
 from weightsmith.names import choose
 
 
@@ -35,7 +35,7 @@ class Snip(Sparsifier):
     def __str__(self) -> str:
         return f"{self.sparsity:.4g} zero from the start, those that the loss was least sensitive to"
 
-    def refuse(self, site: Site) -> str:
+    def refuse(self, site: Site, evidence: Evidence) -> str:
         """Only weights that learn."""
         return "" if site.stored.requires_grad else "it requires no gradient, by which snip chooses"
 

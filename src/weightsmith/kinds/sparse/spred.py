@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from weightsmith.kinds.shares import check_share
 from weightsmith.kinds.site import Site
 from weightsmith.kinds.sparse.mask import Mask, mask_of
 from weightsmith.kinds.sparse.method import Clock, Evidence, Sparsifier
-from weightsmith.kinds.sparse.schedule import check_share
 from weightsmith.penalties.penalty import check_strength
 
 

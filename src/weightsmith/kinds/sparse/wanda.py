@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from weightsmith.errors import InputError
+from weightsmith.kinds.shares import check_sparsity
 from weightsmith.kinds.site import Site
 from weightsmith.kinds.sparse.method import Clock, Evidence, Sparsifier
 from weightsmith.kinds.sparse.patterns import check_groups, keep_in_groups, set_masks
 from weightsmith.kinds.sparse.quiet import call, undisturbed
-from weightsmith.kinds.sparse.schedule import check_sparsity
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Wanda(Sparsifier):
         left = f"{self.n} of every {self.m} inputs left" if self.sparsity is None else f"{self.sparsity:.4g} zero"
         return f"{left}, those of least weight times input in each output"
 
-    def refuse(self, site: Site) -> str:
+    def refuse(self, site: Site, evidence: Evidence) -> str:
         """Only layers that multiply their input by the weight and add up."""
         fits = isinstance(site.owner, (nn.Linear, _ConvNd)) and site.attribute == "weight"
         return "" if fits else "wanda knows the inputs of linear and convolution layers only"

@@ -9,7 +9,7 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from weightsmith.kinds.bake import bake
 from weightsmith.kinds.graph import Graph, Node, trace
-from weightsmith.kinds.sparse.schedule import check_sparsity
+from weightsmith.kinds.shares import check_sparsity
 from weightsmith.kinds.structured.constants import constants_of
 from weightsmith.kinds.structured.cuts import (
     Layer,
