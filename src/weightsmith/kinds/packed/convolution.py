@@ -84,7 +84,7 @@ class PackedConv2d(Layer):
         images = inputs.float()
         offset = None if bias is None else bias.float()
         if unobserved(images):
-            found = call_convolution(images, weight.parts, offset, weight.form, weight.shape, geometry)
+            found = call_convolution(images, weight.ready(), offset, weight.form, weight.shape, geometry)
         else:
             found = packed_convolution(images, weight.parts, offset, weight.form, weight.shape, *geometry)
         return found.to(inputs.dtype)

@@ -49,8 +49,10 @@ class PackedLinear(Layer):
             return plain_linear(inputs, weight.dense(), bias)
         rows = inputs.reshape(-1, self.in_features).float()
         offset = None if bias is None else bias.float()
-        call = call_linear if unobserved(rows) else packed_linear
-        found = call(rows, weight.parts, offset, weight.form, weight.shape)
+        if unobserved(rows):
+            found = call_linear(rows, weight.ready(), offset, weight.form, weight.shape)
+        else:
+            found = packed_linear(rows, weight.parts, offset, weight.form, weight.shape)
         return found.to(inputs.dtype).reshape(*inputs.shape[:-1], self.out_features)
 
     def dense(self) -> nn.Linear:

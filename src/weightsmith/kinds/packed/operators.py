@@ -33,21 +33,19 @@ def transformed() -> bool:
     return not torch.compiler.is_compiling() and torch._C._functorch.peek_interpreter_stack() is not None
 
 
-def call_linear(
-    inputs: Tensor, parts: Sequence[Tensor], bias: Tensor | None, form: str, shape: Sequence[int]
-) -> Tensor:
+def call_linear(inputs: Tensor, ready: Any, bias: Tensor | None, form: str, shape: Sequence[int]) -> Tensor:
     """float32[batch, outputs] of float32[batch, inputs] on the CPU, by the kernel of the form."""
     offset = None if bias is None else floats(bias)
-    found: Tensor = torch.from_numpy(FORMS[form].linear(floats(inputs.contiguous()), parts, shape, offset))
+    found: Tensor = torch.from_numpy(FORMS[form].linear(floats(inputs), ready, shape, offset))
     return found
 
 
 def call_convolution(
-    inputs: Tensor, parts: Sequence[Tensor], bias: Tensor | None, form: str, shape: Sequence[int], geometry: Geometry
+    inputs: Tensor, ready: Any, bias: Tensor | None, form: str, shape: Sequence[int], geometry: Geometry
 ) -> Tensor:
     """float32[batch, outputs, height, width] of float32[batch, channels, height, width] on the CPU, likewise."""
     offset = None if bias is None else floats(bias)
-    values = FORMS[form].convolution(floats(inputs.contiguous()), parts, shape, offset, geometry)
+    values = FORMS[form].convolution(floats(inputs), ready, shape, offset, geometry)
     found: Tensor = torch.from_numpy(values)
     return found
 
@@ -68,7 +66,7 @@ def packed_linear(
     inputs: Tensor, parts: Sequence[Tensor], bias: Tensor | None, form: str, shape: Sequence[int]
 ) -> Tensor:
     """`call_linear` as an operator."""
-    return call_linear(inputs, parts, bias, form, shape)
+    return call_linear(inputs, FORMS[form].ready(parts, shape), bias, form, shape)
 
 
 @packed_linear.register_fake
@@ -89,7 +87,8 @@ def packed_convolution(
     groups: int,
 ) -> Tensor:
     """`call_convolution` as an operator."""
-    return call_convolution(inputs, parts, bias, form, shape, geometry_of(stride, padding, dilation, groups))
+    ready = FORMS[form].ready(parts, shape)
+    return call_convolution(inputs, ready, bias, form, shape, geometry_of(stride, padding, dilation, groups))
 
 
 @packed_convolution.register_fake

@@ -34,7 +34,8 @@ class PackedWeight(nn.Module):
         self.values = encoded.values
         self.fast = fast or fast_forms(encoded)[0]
         self.form = ""
-        self._count = 0
+        self._names: tuple[str, ...] = ()
+        self._ready: tuple[Tensor | None, Any] | None = None
         self._hold(encoded, torch.empty(0).device)
 
     @property
@@ -45,7 +46,17 @@ class PackedWeight(nn.Module):
     @property
     def parts(self) -> list[Tensor]:
         """The tensors of the form."""
-        return [getattr(self, f"part_{index}") for index in range(self._count)]
+        return [self._buffers[name] for name in self._names]  # type: ignore[misc]
+
+    def ready(self) -> Any:
+        """What the kernel takes in place of the parts, kept until they are replaced."""
+        first = self._buffers[self._names[0]]
+        if self._ready is None or self._ready[0] is not first:
+            self._ready = first, FORMS[self.form].ready(self.parts, self.shape)
+        return self._ready[1]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_ready": None}  # copies have parts of their own
 
     @property
     def device(self) -> torch.device:
@@ -84,11 +95,11 @@ class PackedWeight(nn.Module):
         self._keep([part.to(place) for part in FORMS[self.form].reside(encoded)])
 
     def _keep(self, parts: list[Tensor]) -> None:
-        for index in range(len(parts), self._count):
-            delattr(self, f"part_{index}")
-        self._count = len(parts)
-        for index, part in enumerate(parts):
-            self.register_buffer(f"part_{index}", part, persistent=False)
+        for name in self._names[len(parts) :]:
+            delattr(self, name)
+        self._names = tuple(f"part_{index}" for index in range(len(parts)))
+        for name, part in zip(self._names, parts, strict=True):
+            self.register_buffer(name, part, persistent=False)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         here = self.device

@@ -10,15 +10,18 @@ from torch import Tensor
 from weightsmith.errors import InputError
 from weightsmith.kinds.packed.forms import Geometry
 from weightsmith.kinds.packed.layer import Layer, hold
-from weightsmith.kinds.packed.operators import transformed
+from weightsmith.kinds.packed.operators import transformed, unobserved
 from weightsmith.kinds.packed.weight import PackedWeight
 from weightsmith.kinds.packed.xnor_operators import (
+    bits_op,
+    call_bits,
+    call_floats,
     call_pack,
     call_unpack,
+    floats_op,
     pack_op,
     run,
-    run_bits,
-    run_floats,
+    steps_of,
     unpack_op,
 )
 from weightsmith.packing import Encoded, Format
@@ -72,6 +75,7 @@ class XnorLayer(Layer):
         packed = hold(self, PackedWeight(weight, f"words of {weight.alphabet}"), bias)
         self.alphabet = packed.layout.alphabet
         self.geometry = geometry
+        self.steps = steps_of(*geometry[:3])
         self.gives: Gives = gives
         if any((value is None) != (gives == "floats") for value in (threshold, slope, offset)):
             raise InputError("signs and bits need a threshold, a slope and an offset, and floats need none")
@@ -108,17 +112,35 @@ class XnorLayer(Layer):
             return self.compute_dense(inputs)
         words = inputs if inputs.dtype == torch.int64 else run(call_pack, pack_op, inputs.float().contiguous())
         words = words.flatten(1) if self.dimensions == 2 else words  # of an image
-        weight, geometry = self.weight, self.geometry
-        if self.threshold is None or self.flip is None:
-            bias = None if self.bias is None else self.bias.float()
-            found = run_floats(words, weight.parts, bias, weight.shape, self.alphabet, geometry)
+        if self.threshold is None:
+            found = self._floats(words)
         else:
-            thresholds = self.threshold, self.flip
-            found = run_bits(words, weight.parts[0], thresholds, weight.shape, self.alphabet, geometry)
+            found = self._bits(words)
             if self.gives == "bits":
                 return found
-            found = run(call_unpack, unpack_op, found, weight.shape[0])
+            found = run(call_unpack, unpack_op, found, self.weight.shape[0])
         return found.to(self.like.dtype if inputs.dtype == torch.int64 else inputs.dtype)
+
+    def _floats(self, words: Tensor) -> Tensor:
+        weight = self.weight
+        bias = None if self.bias is None else self.bias.float()
+        if unobserved(words):
+            return call_floats(words, weight.ready(), bias, weight.shape, self.alphabet, self.steps)
+        first, *scale = weight.parts
+        steps = self.geometry[:3]
+        found: Tensor = floats_op(words, first, scale[0] if scale else None, bias, weight.shape, self.alphabet, *steps)
+        return found
+
+    def _bits(self, words: Tensor) -> Tensor:
+        weight = self.weight
+        assert self.threshold is not None
+        assert self.flip is not None
+        if unobserved(words):
+            thresholds = self.threshold, self.flip
+            return call_bits(words, weight.ready(), thresholds, weight.shape, self.alphabet, self.steps)
+        steps = self.geometry[:3]
+        found: Tensor = bits_op(words, weight.parts[0], self.threshold, self.flip, weight.shape, self.alphabet, *steps)
+        return found
 
     def compute_dense(self, inputs: Tensor) -> Tensor:
         """The same with floats throughout; where signs are wanted, what they are the signs of.

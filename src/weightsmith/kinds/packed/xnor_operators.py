@@ -4,6 +4,9 @@ Rows are int64[batch, words], images int64[batch, height, width, words].
 """
 
 from collections.abc import Callable, Sequence
+from functools import cache
+from math import prod
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,8 +25,26 @@ def words_in(columns: int) -> int:
     return -(-columns // WORD)
 
 
+@cache
+def _kernels() -> SimpleNamespace:
+    """The kernels, which load numba, when the first of them is needed; to import at each call takes microseconds."""
+    from weightsmith.kernels import xnor, xnor_convolution, xnor_images, xnor_words
+
+    return SimpleNamespace(
+        pack_signs=xnor_words.pack_signs,
+        pack_image=xnor_images.pack_image,
+        unpack_signs=xnor_words.unpack_signs,
+        unpack_image=xnor_images.unpack_image,
+        pool_bits=xnor_images.pool_bits,
+        linear=xnor.xnor_linear,
+        linear_bits=xnor.xnor_linear_bits,
+        convolution=xnor_convolution.xnor_convolution,
+        convolution_bits=xnor_convolution.xnor_convolution_bits,
+    )
+
+
 def _words(tensor: Tensor) -> Any:
-    return tensor.detach().numpy().view(np.uint64)
+    return tensor.numpy().view(np.uint64)
 
 
 def _optional(tensor: Tensor | None) -> Any:
@@ -37,66 +58,55 @@ def _as_tensor(words: Array) -> Tensor:
 
 def call_pack(inputs: Tensor) -> Tensor:
     """Signs of float[batch, columns] or float[batch, channels, height, width], packed."""
-    from weightsmith.kernels.xnor_images import pack_image
-    from weightsmith.kernels.xnor_words import pack_signs
-
     values = floats(inputs)
-    return _as_tensor(pack_signs(values) if values.ndim == 2 else pack_image(values))
+    return _as_tensor(_kernels().pack_signs(values) if values.ndim == 2 else _kernels().pack_image(values))
 
 
 def call_unpack(words: Tensor, channels: int) -> Tensor:
     """float32 -1 and +1 of packed rows or images, channels second."""
-    from weightsmith.kernels.xnor_images import unpack_image
-    from weightsmith.kernels.xnor_words import unpack_signs
-
-    return torch.from_numpy((unpack_signs if words.dim() == 2 else unpack_image)(_words(words), channels))
+    return torch.from_numpy(
+        (_kernels().unpack_signs if words.dim() == 2 else _kernels().unpack_image)(_words(words), channels)
+    )
 
 
 def call_floats(
-    words: Tensor, weight: Tensor, scale: Tensor | None, bias: Tensor | None, shape: Sequence[int], geometry: Any
+    words: Tensor, ready: Any, bias: Tensor | None, shape: Sequence[int], alphabet: str, steps: Any
 ) -> Tensor:
     """`scale * dot + bias`, float32; a linear layer where the words are rows."""
-    from weightsmith.kernels.xnor import xnor_linear
-    from weightsmith.kernels.xnor_convolution import xnor_convolution
-
-    alphabet, steps = geometry
-    given = _optional(scale), _optional(bias)
+    weight, scale = ready
+    given = scale, _optional(bias)
     if words.dim() == 2:
-        columns = int(np.prod(shape[1:]))
-        return torch.from_numpy(xnor_linear(_words(words), _words(weight), columns, *given, alphabet=alphabet))
-    rows = _words(weight).reshape(shape[0], shape[2], shape[3], -1)
-    return torch.from_numpy(xnor_convolution(_words(words), rows, shape[1], *given, alphabet=alphabet, **steps))
+        columns = prod(shape[1:])
+        return torch.from_numpy(_kernels().linear(_words(words), weight, columns, *given, alphabet=alphabet))
+    rows = weight.reshape(shape[0], shape[2], shape[3], -1)
+    return torch.from_numpy(_kernels().convolution(_words(words), rows, shape[1], *given, alphabet=alphabet, **steps))
 
 
 def call_bits(
-    words: Tensor, weight: Tensor, threshold: Tensor, flip: Tensor, shape: Sequence[int], geometry: Any
+    words: Tensor, ready: Any, thresholds: tuple[Tensor, Tensor], shape: Sequence[int], alphabet: str, steps: Any
 ) -> Tensor:
     """Bit `(dot >= threshold) != flip`, packed."""
-    from weightsmith.kernels.xnor import xnor_linear_bits
-    from weightsmith.kernels.xnor_convolution import xnor_convolution_bits
-
-    alphabet, steps = geometry
-    given = threshold.numpy(), flip.numpy()
+    weight, _ = ready
+    given = thresholds[0].numpy(), thresholds[1].numpy()
     if words.dim() == 2:
-        columns = int(np.prod(shape[1:]))
-        return _as_tensor(xnor_linear_bits(_words(words), _words(weight), columns, *given, alphabet=alphabet))
-    rows = _words(weight).reshape(shape[0], shape[2], shape[3], -1)
-    return _as_tensor(xnor_convolution_bits(_words(words), rows, shape[1], *given, alphabet=alphabet, **steps))
+        columns = prod(shape[1:])
+        return _as_tensor(_kernels().linear_bits(_words(words), weight, columns, *given, alphabet=alphabet))
+    rows = weight.reshape(shape[0], shape[2], shape[3], -1)
+    return _as_tensor(_kernels().convolution_bits(_words(words), rows, shape[1], *given, alphabet=alphabet, **steps))
 
 
 def call_pool(words: Tensor, flip: Tensor | None, kernel: Sequence[int], stride: Sequence[int], padding: Any) -> Tensor:
     """Max pooling of a packed image; the minimum where flipped."""
-    from weightsmith.kernels.xnor_images import pool_bits
-
     turned = None if flip is None else flip.numpy()
-    found = pool_bits(_words(words), (kernel[0], kernel[1]), (stride[0], stride[1]), turned, (padding[0], padding[1]))
+    found = _kernels().pool_bits(
+        _words(words), (kernel[0], kernel[1]), (stride[0], stride[1]), turned, (padding[0], padding[1])
+    )
     return _as_tensor(found)
 
 
-def _steps(stride: Sequence[int], padding: Sequence[int], dilation: Sequence[int]) -> dict[str, tuple[int, int]]:
-    found = geometry_of(stride, padding, dilation, 1)._asdict()
-    del found["groups"]
-    return found
+def steps_of(stride: Sequence[int], padding: Sequence[int], dilation: Sequence[int]) -> dict[str, tuple[int, ...]]:
+    """The geometry of a convolution as the kernels take it."""
+    return {"stride": tuple(stride), "padding": tuple(padding), "dilation": tuple(dilation)}
 
 
 @torch.library.custom_op("weightsmith::pack_signs", mutates_args=(), device_types="cpu")
@@ -135,7 +145,8 @@ def floats_op(
     dilation: Sequence[int],
 ) -> Tensor:
     """`call_floats` as an operator."""
-    return call_floats(words, weight, scale, bias, shape, (alphabet, _steps(stride, padding, dilation)))
+    ready = _words(weight), _optional(scale)
+    return call_floats(words, ready, bias, shape, alphabet, steps_of(stride, padding, dilation))
 
 
 @floats_op.register_fake
@@ -167,7 +178,8 @@ def bits_op(
     dilation: Sequence[int],
 ) -> Tensor:
     """`call_bits` as an operator."""
-    return call_bits(words, weight, threshold, flip, shape, (alphabet, _steps(stride, padding, dilation)))
+    steps = steps_of(stride, padding, dilation)
+    return call_bits(words, (_words(weight), None), (threshold, flip), shape, alphabet, steps)
 
 
 @bits_op.register_fake
@@ -205,34 +217,6 @@ def _(
 def _size(words: Tensor, shape: Sequence[int], geometry: Geometry) -> tuple[int, ...]:
     """Height and width of the output; nothing for a linear layer."""
     return () if words.dim() == 2 else output_size(words.shape[1:3], shape[2:], geometry)
-
-
-def run_floats(
-    words: Tensor, parts: Sequence[Tensor], bias: Tensor | None, shape: Sequence[int], alphabet: str, geometry: Geometry
-) -> Tensor:
-    """Outputs in float32 of packed inputs."""
-    scale = parts[1] if len(parts) > 1 else None
-    steps = geometry.stride, geometry.padding, geometry.dilation
-    if unobserved(words):
-        return call_floats(words, parts[0], scale, bias, shape, (alphabet, _steps(*steps)))
-    found: Tensor = floats_op(words, parts[0], scale, bias, shape, alphabet, *steps)
-    return found
-
-
-def run_bits(
-    words: Tensor,
-    weight: Tensor,
-    thresholds: tuple[Tensor, Tensor],
-    shape: Sequence[int],
-    alphabet: str,
-    geometry: Geometry,
-) -> Tensor:
-    """Packed outputs of packed inputs."""
-    steps = geometry.stride, geometry.padding, geometry.dilation
-    if unobserved(words):
-        return call_bits(words, weight, *thresholds, shape, (alphabet, _steps(*steps)))
-    found: Tensor = bits_op(words, weight, *thresholds, shape, alphabet, *steps)
-    return found
 
 
 def run(call: Callable[..., Tensor], operator: Callable[..., Tensor], first: Tensor, *others: Any) -> Tensor:

@@ -2,7 +2,7 @@
 
 import abc
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -50,12 +50,16 @@ class Form(abc.ABC):
     def dense(self, parts: Parts, shape: Sequence[int]) -> Tensor:
         """float32[shape], on the device of the parts."""
 
-    def linear(self, inputs: Floats, parts: Parts, shape: Sequence[int], bias: Floats | None) -> Floats:
+    def ready(self, parts: Parts, shape: Sequence[int]) -> Any:
+        """What the kernel takes in place of the parts: views of them, which are made once and kept."""
+        raise NotImplementedError(self.name)
+
+    def linear(self, inputs: Floats, ready: Any, shape: Sequence[int], bias: Floats | None) -> Floats:
         """float32[batch, outputs] of float32[batch, inputs]."""
         raise NotImplementedError(self.name)
 
     def convolution(
-        self, inputs: Floats, parts: Parts, shape: Sequence[int], bias: Floats | None, geometry: Geometry
+        self, inputs: Floats, ready: Any, shape: Sequence[int], bias: Floats | None, geometry: Geometry
     ) -> Floats:
         """float32[batch, outputs, height, width] of float32[batch, channels, height, width]."""
         raise NotImplementedError(self.name)
@@ -69,7 +73,7 @@ def array(tensor: Tensor) -> NDArray[np.generic]:
 
 def floats(tensor: Tensor) -> Floats:
     """A view of a float32 tensor on the CPU as an array."""
-    found: Floats = tensor.detach().numpy()
+    found: Floats = (tensor.detach() if tensor.requires_grad else tensor).numpy()
     return found
 
 

@@ -43,28 +43,24 @@ class Sparse(Form):
         """As `Form.dense`."""
         from weightsmith.kernels.sparse import to_dense
 
-        return torch.from_numpy(to_dense(self._weight(parts, shape))).reshape(tuple(shape))
+        return torch.from_numpy(to_dense(self.ready(parts, shape))).reshape(tuple(shape))
 
-    def linear(self, inputs: Floats, parts: Parts, shape: Sequence[int], bias: Floats | None) -> Floats:
+    def linear(self, inputs: Floats, ready: Any, shape: Sequence[int], bias: Floats | None) -> Floats:
         """As `Form.linear`."""
         from weightsmith.kernels.sparse import sparse_linear
 
-        return sparse_linear(inputs, self._weight(parts, shape), bias)
+        return sparse_linear(inputs, ready, bias)
 
     def convolution(
-        self, inputs: Floats, parts: Parts, shape: Sequence[int], bias: Floats | None, geometry: Geometry
+        self, inputs: Floats, ready: Any, shape: Sequence[int], bias: Floats | None, geometry: Geometry
     ) -> Floats:
         """As `Form.convolution`."""
         from weightsmith.kernels.sparse import sparse_convolution
 
-        weight = self._weight(parts, shape)
-        return sparse_convolution(inputs, weight, bias, kernel=(shape[2], shape[3]), **geometry._asdict())
+        return sparse_convolution(inputs, ready, bias, kernel=(shape[2], shape[3]), **geometry._asdict())
 
-    def _weight(self, parts: Parts, shape: Sequence[int]) -> Any:
-        """The kernel's own record of the weight, without the checks of its every index that `reside` has been through.
-
-        They would cost as much as the product itself, at every call.
-        """
+    def ready(self, parts: Parts, shape: Sequence[int]) -> Any:
+        """As `Form.ready`: the kernel's own record, without the checks of every index that `reside` went through."""
         from weightsmith.kernels.sparse import Bitmask, Csr, Signs
 
         made: Any = {"csr": Csr, "bitmask": Bitmask, "signs": Signs}[self.way]

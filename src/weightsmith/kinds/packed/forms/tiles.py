@@ -73,29 +73,34 @@ class Tiles(Form):
         """As `Form.dense`."""
         return decode_bits(_plane(parts[0], shape), scaled(parts, 1), self.alphabet, shape)
 
-    def linear(self, inputs: Floats, parts: Parts, shape: Sequence[int], bias: Floats | None) -> Floats:
+    def ready(self, parts: Parts, shape: Sequence[int]) -> Any:
+        """As `Form.ready`."""
+        return _tiles(parts[0]), _scale(parts, 1)
+
+    def linear(self, inputs: Floats, ready: Any, shape: Sequence[int], bias: Floats | None) -> Floats:
         """As `Form.linear`."""
         from weightsmith.kernels.binary import binary_linear
         from weightsmith.kernels.binary_int8 import binary_linear_int8
 
         rows, columns = shape
         product = binary_linear_int8 if self.rounded else binary_linear
-        scale = _scale(parts, 1)
-        return product(inputs, _tiles(parts[0]), rows, columns, alphabet=self.alphabet, scale=scale, bias=bias)
+        tiles, scale = ready
+        return product(inputs, tiles, rows, columns, alphabet=self.alphabet, scale=scale, bias=bias)
 
     def convolution(
-        self, inputs: Floats, parts: Parts, shape: Sequence[int], bias: Floats | None, geometry: Geometry
+        self, inputs: Floats, ready: Any, shape: Sequence[int], bias: Floats | None, geometry: Geometry
     ) -> Floats:
         """As `Form.convolution`."""
         from weightsmith.kernels.binary_convolution import binary_convolution
 
+        tiles, scale = ready
         return binary_convolution(
             inputs,
-            _tiles(parts[0]),
+            tiles,
             *matrix_shape(shape),
             kernel=(shape[2], shape[3]),
             alphabet=self.alphabet,
-            scale=_scale(parts, 1),
+            scale=scale,
             bias=bias,
             **geometry._asdict(),
         )
@@ -121,11 +126,14 @@ class PlaneTiles(Form):
         """As `Form.dense`."""
         return decode_planes(_plane(parts[0], shape), _plane(parts[1], shape), scaled(parts, 2), shape)
 
-    def linear(self, inputs: Floats, parts: Parts, shape: Sequence[int], bias: Floats | None) -> Floats:
+    def ready(self, parts: Parts, shape: Sequence[int]) -> Any:
+        """As `Form.ready`."""
+        return _tiles(parts[0]), _tiles(parts[1]), _scale(parts, 2)
+
+    def linear(self, inputs: Floats, ready: Any, shape: Sequence[int], bias: Floats | None) -> Floats:
         """As `Form.linear`."""
         from weightsmith.kernels.binary import ternary_linear
 
         rows, columns = shape
-        return ternary_linear(
-            inputs, _tiles(parts[0]), _tiles(parts[1]), rows, columns, scale=_scale(parts, 2), bias=bias
-        )
+        plus, minus, scale = ready
+        return ternary_linear(inputs, plus, minus, rows, columns, scale=scale, bias=bias)

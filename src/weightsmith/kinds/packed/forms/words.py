@@ -1,13 +1,14 @@
 """Words of signs, as the kernels for binary weights with binary activations read them."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from weightsmith.kinds.packed.forms.bits import decode_bits
-from weightsmith.kinds.packed.forms.form import Form, Parts, array, scaled, tensor
+from weightsmith.kinds.packed.forms.form import Form, Parts, array, floats, scaled, tensor
 from weightsmith.packing import Alphabet, Array, Encoded, Layout, matrix_shape
 
 
@@ -45,6 +46,12 @@ class Words(Form):
 
         positive = torch.from_numpy(unpack_rows(_bits(parts[0], shape), matrix_shape(shape)[1]))
         return decode_bits(positive, scaled(parts, 1), self.alphabet, shape)
+
+    def ready(self, parts: Parts, shape: Sequence[int]) -> Any:
+        """As `Form.ready`: uint64[outputs, words], and the scale."""
+        words = parts[0].numpy().view(np.uint64)
+        scale = scaled(parts, 1)
+        return words, None if scale is None else floats(scale)
 
 
 def _bits(part: Tensor, shape: Sequence[int]) -> Array:
