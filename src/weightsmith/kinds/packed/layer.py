@@ -49,7 +49,7 @@ def dense_linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
 def hold(layer: Layer, weight: Encoded | PackedWeight, bias: Tensor | None) -> PackedWeight:
     """Give a layer its weight and bias; a bias is a parameter that does not train."""
     layer.weight = weight if isinstance(weight, PackedWeight) else PackedWeight(weight)
-    layer.bias = None if bias is None else nn.Parameter(bias.detach().clone(), requires_grad=False)
+    layer.register_parameter("bias", None if bias is None else nn.Parameter(bias.detach().clone(), requires_grad=False))
     return layer.weight
 
 

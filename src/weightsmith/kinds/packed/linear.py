@@ -42,18 +42,21 @@ class PackedLinear(Layer):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """float[..., out_features] of float[..., in_features]; NaN and infinities spread as in a dense product."""
-        weight, bias = self.weight, self.bias
+        weight, bias = self._modules["weight"], self._parameters["bias"]  # past __getattr__, which takes a microsecond
+        assert isinstance(weight, PackedWeight)
         if not inputs.dim() or inputs.shape[-1] != self.in_features:
             raise InputError(f"inputs of shape {list(inputs.shape)} for a layer of {self.in_features} inputs")
         if inputs.dtype not in KERNEL_TYPES or not weight.runs_on(inputs) or transformed():
             return plain_linear(inputs, weight.dense(), bias)
-        rows = inputs.reshape(-1, self.in_features).float()
+        flat = inputs.dim() == 2
+        rows = (inputs if flat else inputs.reshape(-1, self.in_features)).float()
         offset = None if bias is None else bias.float()
         if unobserved(rows):
             found = call_linear(rows, weight.ready(), offset, weight.form, weight.shape)
         else:
             found = packed_linear(rows, weight.parts, offset, weight.form, weight.shape)
-        return found.to(inputs.dtype).reshape(*inputs.shape[:-1], self.out_features)
+        found = found if found.dtype == inputs.dtype else found.to(inputs.dtype)
+        return found if flat else found.reshape(*inputs.shape[:-1], self.out_features)
 
     def dense(self) -> nn.Linear:
         """The layer with float32 weights."""

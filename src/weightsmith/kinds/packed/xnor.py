@@ -9,7 +9,7 @@ from torch import Tensor
 
 from weightsmith.errors import InputError
 from weightsmith.kinds.packed.forms import Geometry
-from weightsmith.kinds.packed.layer import Layer, hold
+from weightsmith.kinds.packed.layer import KERNEL_TYPES, Layer, hold
 from weightsmith.kinds.packed.operators import transformed, unobserved
 from weightsmith.kinds.packed.weight import PackedWeight
 from weightsmith.kinds.packed.xnor_operators import (
@@ -93,37 +93,36 @@ class XnorLayer(Layer):
 
     def packs(self, inputs: Tensor) -> bool:
         """Whether a kernel takes these inputs."""
-        if inputs.dtype == torch.int64:
-            return True
+        weight = self._modules["weight"]
+        assert isinstance(weight, PackedWeight)
         watched = inputs.requires_grad and torch.is_grad_enabled()
-        return (
-            inputs.dtype in (torch.float32, torch.bfloat16, torch.float16)
-            and self.weight.runs_on(inputs)
-            and not watched
-            and not transformed()
-        )
+        return inputs.dtype in KERNEL_TYPES and not watched and weight.runs_on(inputs) and not transformed()
 
     def compute(self, inputs: Tensor) -> Tensor:
         """The layer's outputs for float rows or images, or for packed ones of as many dimensions.
 
         Packed rows may be a flattened image.
         """
-        if not self.packs(inputs):
+        packed = inputs.dtype == torch.int64
+        if not packed and not self.packs(inputs):
             return self.compute_dense(inputs)
-        words = inputs if inputs.dtype == torch.int64 else run(call_pack, pack_op, inputs.float().contiguous())
-        words = words.flatten(1) if self.dimensions == 2 else words  # of an image
-        if self.threshold is None:
+        words = inputs if packed else run(call_pack, pack_op, inputs.float().contiguous())
+        if self.dimensions == 2 and words.dim() != 2:
+            words = words.flatten(1)  # of an image
+        if self._buffers["threshold"] is None:  # past __getattr__, which takes a microsecond
             found = self._floats(words)
         else:
             found = self._bits(words)
             if self.gives == "bits":
                 return found
             found = run(call_unpack, unpack_op, found, self.weight.shape[0])
-        return found.to(self.like.dtype if inputs.dtype == torch.int64 else inputs.dtype)
+        wanted = self.like.dtype if packed else inputs.dtype
+        return found if found.dtype == wanted else found.to(wanted)
 
     def _floats(self, words: Tensor) -> Tensor:
-        weight = self.weight
-        bias = None if self.bias is None else self.bias.float()
+        weight, given = self._modules["weight"], self._parameters["bias"]
+        assert isinstance(weight, PackedWeight)
+        bias = None if given is None else given.float()
         if unobserved(words):
             return call_floats(words, weight.ready(), bias, weight.shape, self.alphabet, self.steps)
         first, *scale = weight.parts

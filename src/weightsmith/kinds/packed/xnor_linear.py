@@ -55,14 +55,14 @@ class XnorLinear(XnorLayer):
     def forward(self, inputs: Tensor) -> Tensor:
         """Outputs of float[..., in_features], or of packed signs int64[..., words]."""
         if inputs.dtype == torch.int64:
-            rows = inputs.reshape(-1, inputs.shape[-1])
+            rows = inputs if inputs.dim() == 2 else inputs.reshape(-1, inputs.shape[-1])
         elif not inputs.dim() or inputs.shape[-1] != self.in_features:
             raise InputError(f"inputs of shape {list(inputs.shape)} for a layer of {self.in_features} inputs")
         else:
             rows = inputs.reshape(-1, self.in_features)
             rows = rows.reshape(-1, *self.weight.shape[1:])
         found = self.compute(rows)
-        return found.reshape(*inputs.shape[:-1], found.shape[-1])
+        return found if inputs.dim() == 2 else found.reshape(*inputs.shape[:-1], found.shape[-1])
 
     def dense(self) -> nn.Linear:
         """A linear layer with float32 weights; where this one gives signs, one before the batch norm."""

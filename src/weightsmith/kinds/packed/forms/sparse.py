@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import fields
+from functools import cache
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,14 @@ from weightsmith.packing import Encoded, Layout, decode, matrix_shape
 
 _SIGNED = {"uint16": np.int16, "uint32": np.int32, "uint64": np.int64}
 """Types in which torch keeps unsigned words, whose bits are the same."""
+
+
+@cache
+def _kernels() -> SimpleNamespace:
+    """The kernels, which load numba, when the first of them is needed; to import at each call takes microseconds."""
+    from weightsmith.kernels import sparse
+
+    return SimpleNamespace(linear=sparse.sparse_linear, convolution=sparse.sparse_convolution)
 
 
 class Sparse(Form):
@@ -47,17 +57,15 @@ class Sparse(Form):
 
     def linear(self, inputs: Floats, ready: Any, shape: Sequence[int], bias: Floats | None) -> Floats:
         """As `Form.linear`."""
-        from weightsmith.kernels.sparse import sparse_linear
-
-        return sparse_linear(inputs, ready, bias)
+        found: Floats = _kernels().linear(inputs, ready, bias)
+        return found
 
     def convolution(
         self, inputs: Floats, ready: Any, shape: Sequence[int], bias: Floats | None, geometry: Geometry
     ) -> Floats:
         """As `Form.convolution`."""
-        from weightsmith.kernels.sparse import sparse_convolution
-
-        return sparse_convolution(inputs, ready, bias, kernel=(shape[2], shape[3]), **geometry._asdict())
+        found: Floats = _kernels().convolution(inputs, ready, bias, kernel=(shape[2], shape[3]), **geometry._asdict())
+        return found
 
     def ready(self, parts: Parts, shape: Sequence[int]) -> Any:
         """As `Form.ready`: the kernel's own record, without the checks of every index that `reside` went through."""

@@ -1,7 +1,9 @@
 """Tiles of bits, as the kernels for binary and ternary weights with float32 activations read them."""
 
 from collections.abc import Sequence
+from functools import cache
 from math import prod
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,19 @@ from torch import Tensor
 from weightsmith.kinds.packed.forms.bits import decode_bits, decode_planes
 from weightsmith.kinds.packed.forms.form import Floats, Form, Geometry, Parts, array, floats, scaled, tensor
 from weightsmith.packing import Alphabet, Array, Encoded, Layout, matrix_shape
+
+
+@cache
+def _kernels() -> SimpleNamespace:
+    """The kernels, which load numba, when the first of them is needed; to import at each call takes microseconds."""
+    from weightsmith.kernels import binary, binary_convolution, binary_int8
+
+    return SimpleNamespace(
+        binary=binary.binary_linear,
+        ternary=binary.ternary_linear,
+        rounded=binary_int8.binary_linear_int8,
+        convolution=binary_convolution.binary_convolution,
+    )
 
 
 def _taps(shape: Sequence[int]) -> int:
@@ -79,22 +94,18 @@ class Tiles(Form):
 
     def linear(self, inputs: Floats, ready: Any, shape: Sequence[int], bias: Floats | None) -> Floats:
         """As `Form.linear`."""
-        from weightsmith.kernels.binary import binary_linear
-        from weightsmith.kernels.binary_int8 import binary_linear_int8
-
         rows, columns = shape
-        product = binary_linear_int8 if self.rounded else binary_linear
+        product = _kernels().rounded if self.rounded else _kernels().binary
         tiles, scale = ready
-        return product(inputs, tiles, rows, columns, alphabet=self.alphabet, scale=scale, bias=bias)
+        found: Floats = product(inputs, tiles, rows, columns, alphabet=self.alphabet, scale=scale, bias=bias)
+        return found
 
     def convolution(
         self, inputs: Floats, ready: Any, shape: Sequence[int], bias: Floats | None, geometry: Geometry
     ) -> Floats:
         """As `Form.convolution`."""
-        from weightsmith.kernels.binary_convolution import binary_convolution
-
         tiles, scale = ready
-        return binary_convolution(
+        found: Floats = _kernels().convolution(
             inputs,
             tiles,
             *matrix_shape(shape),
@@ -104,6 +115,7 @@ class Tiles(Form):
             bias=bias,
             **geometry._asdict(),
         )
+        return found
 
 
 class PlaneTiles(Form):
@@ -132,8 +144,7 @@ class PlaneTiles(Form):
 
     def linear(self, inputs: Floats, ready: Any, shape: Sequence[int], bias: Floats | None) -> Floats:
         """As `Form.linear`."""
-        from weightsmith.kernels.binary import ternary_linear
-
         rows, columns = shape
         plus, minus, scale = ready
-        return ternary_linear(inputs, plus, minus, rows, columns, scale=scale, bias=bias)
+        found: Floats = _kernels().ternary(inputs, plus, minus, rows, columns, scale=scale, bias=bias)
+        return found
