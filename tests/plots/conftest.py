@@ -49,7 +49,7 @@ def full_run(make_run) -> Run:
     steps = np.arange(60)
     epochs = np.arange(9, 60, 10)
     tensors = {name: rng.normal(size=shape).astype(np.float32) for name, shape in WEIGHTS.items()}
-    tensors["fc1.weight"][rng.random((12, 16)) < 0.5] = 0
+    tensors["fc1.weight"][rng.random((12, 16)) < 0.6] = 0
     series = {
         ("loss", None): (steps, 2 * 0.9**steps + 0.01),
         ("learning_rate", None): (steps, 0.1 / (1 + steps)),
@@ -63,11 +63,18 @@ def full_run(make_run) -> Run:
         series["update_ratio", name] = (steps, 10.0 ** rng.uniform(-4, -2, 60))
         series["gradient_norm", name] = (steps, 10.0 ** rng.uniform(-3, 0, 60))
         series["zeros", name] = (steps, np.linspace(0, 0.5, 60))
+        series["flip_rate", name] = (steps, 0.05 * 0.9**steps)
+        series["oscillating", name] = (steps, np.full(60, 0.001))
+        for which, bits in (("", 0.99), ("_mean", 0.9), ("_least", 0.5)):
+            series[f"sign_entropy{which}", name] = (steps, np.full(60, bits))
+        series["mask_churn", name] = (steps, np.where(steps % 10 == 9, 0.1, 0.0))
+        series["mask_overlap_first", name] = (steps, 0.8 ** (steps // 10))
     sketches = [
         SketchRecord(name, "weight", step, Sketch.of((1 + step / 30) * tensors[name]))
         for name in WEIGHTS
         for step in (0, 20, 40, 59)
     ]
+    sketches += [SketchRecord(name, "latent", 59, Sketch.of(np.clip(tensors[name], -1, 1))) for name in WEIGHTS]
     verdict = {"verdict": "overfitting", "since": 29, "text": "Validation loss rises.", "evidence": {}}
     return make_run(series, sketches, [Event(49, "verdict", verdict)], {59: tensors}, {"best_step": 29})
 

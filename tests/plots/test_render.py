@@ -43,12 +43,14 @@ def test_a_run_of_one_step(make_run, tmp_path):
     from weightsmith.store import SketchRecord
 
     name = "fc1.weight"
-    series = {(key, name): ([0], [0.5]) for key in ("update_ratio", "gradient_norm", "zeros")}
+    measured = ("update_ratio", "gradient_norm", "zeros", "flip_rate", "mask_churn", "mask_overlap_first")
+    entropies = ("sign_entropy", "sign_entropy_mean", "sign_entropy_least")
+    series = {(key, name): ([0], [0.5]) for key in (*measured, *entropies)}
     series |= {(key, None): ([0], [0.5]) for key in ("loss", "val_loss", "learning_rate", "gradient_norm")}
     run = make_run(series, [SketchRecord(name, "weight", 0, Sketch.of(np.arange(5.0)))])
     pictures = plot_run(run, tmp_path, [kind for kind, info in PLOTS.items() if info.reads == "run"])
     assert pictures.skipped == []
-    assert len(pictures) == 5
+    assert len(pictures) == 8
 
 
 def test_of_many_matrices_the_remarkable_ones_are_drawn_and_the_rest_is_counted(source, tmp_path):

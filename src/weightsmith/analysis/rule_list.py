@@ -82,19 +82,15 @@ def _text(name: str, decides: bool, unit: Unit, bias: float, standardized: bool,
     elif unit.scale is not None and decides and min(use.weight for use in unit.uses) > 0:
         text = f"{name} where the sum of {_named(unit, most, standardized)} is at least {-bias / unit.scale:.3g}"
     elif unit.scale is not None and len(unit.uses) > 1:
-        text = f"{_head(name, decides)} {_start(bias)}{unit.scale:.3g} x ({_signed(unit, most, standardized)})"
+        text = f"{_head(name, decides)} {_sum(bias, f'+ {unit.scale:.3g} x ({_signed(unit, most, standardized)})')}"
     else:
-        text = f"{_head(name, decides)} {_start(bias)}{_weighted(unit, most, standardized)}"
+        text = f"{_head(name, decides)} {_sum(bias, _weighted(unit, most, standardized))}"
     others = f"{unit.unused} other{'s' * (unit.unused != 1)}"
     return f"{text}; not used: {others}" if unit.unused else text
 
 
 def _head(name: str, decides: bool) -> str:
     return f"{name} where 0 <" if decides else f"score of {name} ="
-
-
-def _start(bias: float) -> str:
-    return f"{bias:.3g} + " if bias else ""
 
 
 def _feature(name: str, standardized: bool) -> str:
@@ -120,4 +116,9 @@ def _weighted(unit: Unit, most: int, standardized: bool) -> str:
         f"{'-' if use.weight < 0 else '+'} {abs(use.weight):.3g} x {_feature(use.feature, standardized)}"
         for use in unit.uses[:most]
     ]
-    return " ".join(parts).removeprefix("+ ") + _rest(unit, most)
+    return " ".join(parts) + _rest(unit, most)
+
+
+def _sum(bias: float, terms: str) -> str:
+    """A bias and what is added to it or taken away."""
+    return f"{bias:.3g} {terms}" if bias else terms.removeprefix("+ ")

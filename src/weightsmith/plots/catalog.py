@@ -9,15 +9,19 @@ from weightsmith.plots import (
     curves,
     embedding,
     filters,
+    flips,
     gradients,
     histogram,
     histograms,
     importance,
+    masks,
     matrix,
     profile,
+    signs,
     similarity,
     sparsity,
     spectrum,
+    units,
     updates,
 )
 
@@ -65,6 +69,21 @@ PLOTS: dict[str, PlotInfo] = {
         PlotInfo("updates", "update-to-weight ratio by layer and step", "run", updates.summarize, updates.draw),
         PlotInfo("gradients", "gradient norm by layer and step", "run", gradients.summarize, gradients.draw),
         PlotInfo("sparsity", "share of exact zeros by layer over the steps", "run", sparsity.summarize, sparsity.draw),
+        PlotInfo(
+            "flips",
+            "share of binary or ternary values that flip, by layer and step",
+            "run",
+            flips.summarize,
+            flips.draw,
+        ),
+        PlotInfo("masks", "how the masks of sparse weights change over the steps", "run", masks.summarize, masks.draw),
+        PlotInfo(
+            "signs",
+            "latent weights of binary layers around zero, and the entropy of their signs",
+            "run",
+            signs.summarize,
+            signs.draw,
+        ),
         PlotInfo(
             "profile",
             "statistics of every weight over the depth of the model, with the layers that stand out",
@@ -128,6 +147,13 @@ PLOTS: dict[str, PlotInfo] = {
             importance.summarize,
             importance.draw,
         ),
+        PlotInfo(
+            "units",
+            "what each unit of a binary or sparse first layer uses, by name and sign or as images",
+            "weight",
+            units.summarize,
+            units.draw,
+        ),
     )
 }
 """Name -> what is known about it, in the order in which they are listed and drawn."""
@@ -135,5 +161,5 @@ PLOTS: dict[str, PlotInfo] = {
 ALIASES = {"heatmap": "matrix", "tsne": "embedding", "t-sne": "embedding"}
 """Other names that people ask for pictures by -> name in `PLOTS`."""
 
-FIRST_LAYER = ("filters", "importance")
+FIRST_LAYER = ("filters", "importance", "units")
 """Pictures that make sense for the weights that see the input itself."""

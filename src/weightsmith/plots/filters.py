@@ -133,8 +133,8 @@ def _sentence(measured: Norms, name: str) -> str:
     return f"{who}, none blank: norms within a factor of {number(ratio)}"
 
 
-def draw(filters: Filters, theme: Theme) -> "Figure":
-    """Draw what `summarize` found."""
+def draw(filters: Filters, theme: Theme, title: str = "") -> "Figure":
+    """Draw what `summarize` found, under a title of its own or under another."""
     count = len(filters.images)
     height, width = filters.images.shape[1:3]
     columns = _columns(count, height / width)
@@ -158,7 +158,7 @@ def draw(filters: Filters, theme: Theme) -> "Figure":
     axes.set_ylim((tall + 0.25) * rows - 0.2, -0.24)
     if filters.images.ndim == 3:
         style.colorbar(figure, painted, axes, theme, "weight", location="bottom", shrink=0.5, aspect=40, pad=0.02)
-    style.finish(figure, theme, filters.title, filters.subtitle, _notes(filters))
+    style.finish(figure, theme, title or filters.title, filters.subtitle, _notes(filters))
     return figure
 
 
