@@ -13,6 +13,7 @@ import torch
 
 from weightsmith.kinds import METHODS
 from weightsmith.train.assembly import assemble
+from weightsmith.train.budget import Best
 from weightsmith.train.device import connect
 from weightsmith.train.recipe import Recipe
 from weightsmith.train.training import train
@@ -51,6 +52,27 @@ def test_a_recipe_trains_sparse_weights(method: str) -> None:
         assert zeros > 0.02
     assert result.last is not None
     assert result.last.validation.metric > 0.5
+
+
+@pytest.mark.parametrize("method", ["magnitude", "structured", "spred", "rigl"])
+def test_the_best_weights_are_sparse_ones(method: str) -> None:
+    result = train(recipe(method, budget={"epochs": 4, "keep": "best"}), progress=False)
+    weights = [module.weight for name, module in result.model.named_modules() if hasattr(module, "parametrizations")]
+    zeros = sum(int((weight == 0).sum()) for weight in weights) / sum(weight.numel() for weight in weights)
+    assert zeros == pytest.approx(OPTIONS[method].get("sparsity", zeros), abs=0.02)
+    assert zeros > 0.02
+
+
+def test_what_was_best_before_counts_no_more_once_weights_are_sparse() -> None:
+    best = Best()
+    assert best.update(1.0, 1, settled=False)
+    assert not best.update(2.0, 2, settled=False)
+    assert not best.exhausted(1)
+    assert best.update(3.0, 3, settled=True)
+    assert (best.loss, best.step) == (3.0, 3)
+    assert not best.update(3.5, 4, settled=True)
+    assert best.exhausted(1)
+    assert best.update(2.5, 5, settled=True)
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -57,6 +57,10 @@ class Upkeep:
         """What the optimizer is to apply as exact proximal steps, by weight."""
         return {}
 
+    def settled(self, progress: float) -> bool:
+        """Whether weights are by now what they are to be in the end."""
+        return True
+
     def state_dict(self) -> dict[str, Any]:
         """What resuming needs, beyond parameters and buffers."""
         return {}
@@ -173,6 +177,11 @@ class KindController:
     def penalties(self) -> dict[str, Penalty]:
         """Exact proximal penalties by weight, for `weightsmith.optim.build` (methods `l1` and `group_lasso`)."""
         return dict(self._upkeep.penalties(self.sites))
+
+    @property
+    def settled(self) -> bool:
+        """Whether the weights are what they are to be in the end; those pruned gradually are so once all zeros are there."""
+        return self._upkeep.settled(self.progress)
 
     def describe(self) -> list[str]:
         """One line per weight: its kind and why."""

@@ -54,22 +54,32 @@ def progress_share(budget: Budget, step: int, seconds: float, steps_per_epoch: i
 class Best:
     """The best validation loss so far, and how many epochs have passed without a better one.
 
+    Weights that are pruned gradually are better before they are sparse: once they are, what came before counts no more.
+
     Attributes:
         loss: the best validation loss; infinite before the first epoch.
         step: the step it was measured at.
-        epochs_since: epochs since.
+        epochs_since: epochs since, counted from when the weights are of their kind.
+        settled: whether the best weights are.
     """
 
     loss: float = math.inf
     step: int | None = None
     epochs_since: int = 0
+    settled: bool = False
 
-    def update(self, loss: float, step: int) -> bool:
-        """Take in an epoch; whether its loss is the best so far."""
-        if loss < self.loss:
-            self.loss, self.step, self.epochs_since = loss, step, 0
+    def update(self, loss: float, step: int, settled: bool = True) -> bool:
+        """Take in an epoch; whether its loss is the best so far.
+
+        Args:
+            loss: of the validation rows.
+            step: at the epoch's end.
+            settled: whether the weights are of their kind by now.
+        """
+        if (settled and not self.settled) or (loss < self.loss and settled == self.settled):
+            self.loss, self.step, self.epochs_since, self.settled = loss, step, 0, settled
             return True
-        self.epochs_since += 1
+        self.epochs_since += settled
         return False
 
     def exhausted(self, patience: int | None) -> bool:

@@ -215,7 +215,8 @@ class Loop:
         self._display.step(self._share(self.position.step), self._loss, self.position.step)
         parts.observe(scores.loss, scores.metric)
         self._judge(train.loss, scores.loss)
-        if self.best.update(scores.loss, self.position.step):
+        settled = parts.kinds is None or parts.kinds.settled
+        if self.best.update(scores.loss, self.position.step, settled):
             self.best_scores = scores
             self.best_weights = checkpoint.copy_weights(parts.module.state_dict())
         if self._on_epoch is not None and processes.leads:

@@ -64,6 +64,10 @@ class Gradual(Sparsifier):
             set_masks(sites, self.keep(sites, scores, ramp))
         return True
 
+    def settled(self, progress: float) -> bool:
+        """From the end on."""
+        return progress >= self.end
+
     def keep(self, sites: Sequence[Site], scores: Sequence[Tensor], ramp: float) -> list[Tensor]:
         """Which weights stay at a share of the final sparsity, as rows."""
         return keep_highest(sites, scores, self.sparsity, self.scope, ramp, None)

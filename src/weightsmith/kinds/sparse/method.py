@@ -112,6 +112,10 @@ class Sparsifier(ABC):
     def resume(self, sites: Sequence[Site], clock: Clock) -> None:  # noqa: B027 - nor here
         """Set up what neither the clock nor buffers hold."""
 
+    def settled(self, progress: float) -> bool:
+        """Whether all zeros are there at a share of training."""
+        return True
+
     def penalty(self, sites: Sequence[Site]) -> Tensor | None:
         """What is added to the loss; None for methods that never add anything."""
         return None

@@ -61,6 +61,10 @@ class Spred(Sparsifier):
                 changed |= bool(small.any())
         return changed
 
+    def settled(self, progress: float) -> bool:
+        """From the end on."""
+        return progress >= self.end
+
     def penalty(self, sites: Sequence[Site]) -> Tensor:
         """Half the squares of both factors, times the strength."""
         terms = [(site.stored.square().sum() + product_of(site).factor.square().sum()).float() for site in sites]

@@ -68,6 +68,10 @@ class SparseUpkeep(Upkeep):
         """The method's proximal penalties."""
         return self.method.penalties(sites)
 
+    def settled(self, progress: float) -> bool:
+        """Whether the method has made its zeros."""
+        return self.method.settled(progress)
+
     def state_dict(self) -> dict[str, Any]:
         """The clock, as plain numbers."""
         clock = self.clock
