@@ -39,6 +39,20 @@ def test_the_model_is_the_one_that_was_trained(weightsmith, trained):
     assert scores.metric == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("method", ["binary", "sparse"])
+def test_what_each_layer_costs_when_it_alone_is_discrete(weightsmith, trained, method):
+    outcome = weightsmith(
+        "sensitivity", "first", "--method", method, "--store", trained, "--json", "--sparsity", "0.95"
+    )
+    assert outcome.code == 0, outcome.err
+    found = json.loads(outcome.out)
+    assert found["score"] == "accuracy"
+    assert found["picture"].endswith(f"sensitivity-{method}.png")
+    assert {layer["to"] for layer in found["layers"]} == {method}
+    assert all(layer["before"] > 0.8 for layer in found["layers"])
+    assert min(layer["change"] for layer in found["layers"]) < 0
+
+
 def test_units_of_a_layer_are_counted_by_asking_the_model(weightsmith, trained):
     outcome = weightsmith(
         "sensitivity", "first", "--method", "maximize", "--layer", "activations.0", "--store", trained, "--json"
@@ -50,6 +64,7 @@ def test_units_of_a_layer_are_counted_by_asking_the_model(weightsmith, trained):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        (["--method", "sparse", "--sparsity", "1"], "below 1, not 1.0"),
         (["--method", "grad-cam"], "has no Conv2d layer"),
         (["--method", "salience"], "unknown method 'salience'"),
         (["--rows", "0-x"], "--rows 0-x: give numbers and ranges"),

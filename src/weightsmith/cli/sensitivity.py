@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -12,9 +12,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from weightsmith.explain import Attribution, Maximized
+    from weightsmith.kinds import Sensitivity
     from weightsmith.train.rebuild import Rebuilt
 
-METHODS = ("saliency", "integrated-gradients", "grad-cam", "maximize")
+DISCRETE = ("binary", "sparse")
+METHODS = ("saliency", "integrated-gradients", "grad-cam", "maximize", *DISCRETE)
 MOST_UNITS = 16
 
 
@@ -36,6 +38,7 @@ def sensitivity(
     units: Annotated[
         str | None, typer.Option("--units", help="For maximize: 0,3,8-11.", show_default="the first 16")
     ] = None,
+    sparsity: Annotated[float, typer.Option("--sparsity", help="For sparse: share of zeros in a layer.")] = 0.9,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Folder for the picture.", show_default="beside the run, in the store"),
@@ -47,14 +50,18 @@ def sensitivity(
 ) -> None:
     """Show what a model is sensitive to, drawn on its inputs: which pixels, moments or features decide.
 
+    With `--method binary` or `sparse`: what it loses when one of its layers alone becomes binary, or loses the smallest
+    weights.
+
     The model is built again from the run's recipe and filled with the weights it kept. For a model of your own call
     `weightsmith.explain` in Python.
 
     Examples: `weightsmith sensitivity`, `weightsmith sensitivity latest --method grad-cam --rows 0-11`,
-    `weightsmith sensitivity latest --method maximize --units 0-9 --theme dark`
+    `weightsmith sensitivity latest --method maximize --units 0-9 --theme dark`,
+    `weightsmith sensitivity latest --method sparse --sparsity 0.95`
     """
     from weightsmith.names import choose
-    from weightsmith.plots import FORMATS, save
+    from weightsmith.plots import FORMATS, discretization, save
     from weightsmith.plots.sensitivity import draw_attribution, draw_maximized
     from weightsmith.plots.style import theme_named
     from weightsmith.plots.subject import run_line
@@ -70,7 +77,12 @@ def sensitivity(
         rebuilt = rebuild(run)
     data, names = rebuilt.data, (rebuilt.data.feature_names, _outputs(rebuilt))
     where = f"weights of step {rebuilt.step:,}"
-    if method == "maximize":
+    if method in DISCRETE:
+        records, score, split = _discretized(method, rebuilt, sparsity)
+        line = run_line(run, where, f"{split} rows of {data.name}")
+        figure = discretization.draw(discretization.summarize(records, line, score), colors)
+        facts = {"score": score, "layers": [record.to_json() for record in records]}
+    elif method == "maximize":
         liked = _maximized(rebuilt, layer or "", units)
         figure, facts = draw_maximized(liked, colors, run_line(run, where), *names), liked.to_json()
     else:
@@ -99,6 +111,31 @@ def _rows(rebuilt: "Rebuilt", text: str) -> "tuple[Tensor, str]":
     which, split = ("test", rebuilt.data.test) if rebuilt.data.test else ("validation", rebuilt.data.validation)
     inputs, _ = split.batch(torch.tensor(_numbers(text, len(split), "rows")))
     return inputs, which
+
+
+def _discretized(method: str, rebuilt: "Rebuilt", sparsity: float) -> "tuple[list[Sensitivity], str, str]":
+    """Records, the name of the score, and the split it is of."""
+    from contextlib import nullcontext
+
+    import torch
+    from torch import nn
+
+    from weightsmith.kinds import sensitivity as measure
+    from weightsmith.train.evaluate import BATCH, Measured
+    from weightsmith.train.feed import Feed
+    from weightsmith.train.objective import OBJECTIVES
+    from weightsmith.train.processes import Processes
+
+    device = torch.device("cpu")
+    which, split = ("test", rebuilt.data.test) if rebuilt.data.test else ("validation", rebuilt.data.validation)
+    objective = OBJECTIVES[rebuilt.data.task]
+    rows = Measured(Feed(split, device), objective, Processes(0, 1, device), BATCH)
+
+    def evaluate(model: nn.Module) -> float:
+        return rows.scores(model, nullcontext()).metric
+
+    to: Literal["binary", "sparse"] = "binary" if method == "binary" else "sparse"
+    return measure(rebuilt.model, evaluate, to=to, sparsity=sparsity), objective.metric, which
 
 
 def _attribution(
