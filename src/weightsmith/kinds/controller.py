@@ -180,7 +180,7 @@ class KindController:
 
     @property
     def settled(self) -> bool:
-        """Whether the weights are what they are to be in the end; those pruned gradually are so once all zeros are there."""
+        """Whether weights are by now what they are to be: those pruned gradually once all zeros are there."""
         return self._upkeep.settled(self.progress)
 
     def describe(self) -> list[str]:
