@@ -5,7 +5,7 @@ of the dense layer within float rounding. It does not depend on the number of th
 or on the processor. NaN and infinities come out where the dense layer has them.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numba import njit
@@ -18,6 +18,8 @@ from weightsmith.kernels.binary_tables import aligned, fill_row
 from weightsmith.kernels.binary_tiles import Tiles, check_tiles, tile, untile
 from weightsmith.kernels.parallel import map_blocks
 from weightsmith.kernels.parallel import threads as default_threads
+from weightsmith.kernels.shared_words import task_of
+from weightsmith.kernels.team import ALONE, SHORT, team, together
 
 __all__ = ["Alphabet", "binary_linear", "ternary_linear", "tile", "untile"]
 
@@ -35,8 +37,8 @@ GROUP = 4
 _BLOCK = 64
 """Words whose tables are made at a time: 32 KB of them for a row, which the caches hold."""
 
-_SHARE = 8_000_000
-"""Weights times rows of the batch that are worth a thread: some 80 microseconds, more than waking one takes."""
+PRODUCT = 1.5e-11
+"""Seconds for a weight and a row of the batch, more or less: what takes long is worth more threads."""
 
 _NONE = np.empty(0, np.float32)
 _NO_TILES = np.empty(0, np.uint32)
@@ -145,18 +147,43 @@ def matrix(inputs: Numbers, columns: int) -> Numbers:
     return np.ascontiguousarray(inputs)
 
 
-def share(products: int, threads: int | None) -> int:
-    """How many threads so many products are worth."""
-    worth = 1 + products // _SHARE
-    return 1 if worth == 1 else min(default_threads() if threads is None else threads, worth)
-
-
-def blocks(batch: int, tiles: int, threads: int) -> tuple[int, int]:
-    """Rows of the batch and tiles in a block of work, such that the threads have about two blocks each or more."""
-    parts = 2 * threads if threads > 1 else 1
+def blocks(batch: int, tiles: int, parts: int) -> tuple[int, int]:
+    """Rows of the batch and tiles in a block of work, such that there are about so many parts or more."""
     if batch >= parts * POINTS:
         return -(-batch // parts // POINTS) * POINTS, tiles
     return batch, -(-tiles // parts // GROUP) * GROUP
+
+
+def share(kernel: Any, arguments: tuple[Any, ...], shape: tuple[int, int], seconds: float, threads: int | None) -> None:
+    """Call a kernel (team, (rows and tiles of a block), (first block, stop), ...), split over a team or the pool.
+
+    Args:
+        kernel: compiled.
+        arguments: its others.
+        shape: rows of the batch, and tiles.
+        seconds: about what all of it takes one thread.
+        threads: most to use.
+    """
+    batch, tiles = shape
+    if seconds < SHORT:
+        # Small layers are called often: what splits work must not take longer than the work.
+        members, parts = team(seconds, threads)
+        block = blocks(batch, tiles, parts)
+        kernel(members, block, (0, -(-batch // block[0]) * -(-tiles // block[1])), *arguments)
+        return
+    workers = default_threads() if threads is None else threads
+    block = blocks(batch, tiles, 2 * workers if workers > 1 else 1)
+    count = -(-batch // block[0]) * -(-tiles // block[1])
+    map_blocks(lambda start, stop: kernel(ALONE, block, (start, stop), *arguments), count, 1, workers)
+
+
+@njit(nogil=True, cache=True)
+def bounds(block: Any, batch: int, tiles: int, number: int) -> tuple[int, int, int, int]:
+    """First row of a block of work, stop, first tile, stop."""
+    points, part = block
+    across = -(-batch // points)
+    first, begin = number % across * points, number // across * part
+    return first, min(first + points, batch), begin, min(begin + part, tiles)
 
 
 def _linear(
@@ -168,30 +195,46 @@ def _linear(
     scale_and_bias: tuple[Numbers | None, Numbers | None],
     threads: int | None,
 ) -> Numbers:
-    """Split the batch or the tiles over threads."""
+    """Check, and split the batch or the tiles over threads."""
     rows, columns = shape
     values = matrix(inputs, columns)
     scale, bias = factors(*scale_and_bias, rows)
-    batch, tiles, best = len(values), -(-rows // LANES), fast()
-    outputs = np.empty((batch, rows), np.float32)
-    if not outputs.size:
-        return outputs
-    workers = share(batch * rows * columns, threads)
-    points, part = blocks(batch, tiles, workers)
-    if workers == 1:
-        # Small layers are called often: what splits work would take longer than the work.
-        _linear_block(best, values, words, minus, low, scale, bias, outputs, 0, batch, 0, tiles)
-        return outputs
-    across = -(-batch // points)
-
-    def work(start: int, stop: int) -> None:
-        for block in range(start, stop):
-            first, begin = block % across * points, block // across * part
-            inner = (first, min(first + points, batch), begin, min(begin + part, tiles))
-            _linear_block(best, values, words, minus, low, scale, bias, outputs, *inner)
-
-    map_blocks(work, across * -(-tiles // part), 1, workers)
+    outputs = np.empty((len(values), rows), np.float32)
+    if outputs.size:
+        arguments = (fast(), values, words, minus, low, scale, bias, outputs)
+        share(_together, arguments, (len(values), -(-rows // LANES)), PRODUCT * outputs.size * columns, threads)
     return outputs
+
+
+@njit(nogil=True, cache=True)
+def _part(arguments: Any, part: int) -> None:
+    block, start, best, inputs, words, minus, low, scale, bias, outputs = arguments
+    rows, columns = outputs.shape
+    first, last, begin, end = bounds(block, rows, (columns + LANES - 1) // LANES, start + part)
+    _linear_block(best, inputs, words, minus, low, scale, bias, outputs, first, last, begin, end)
+
+
+_task = task_of(_part)
+
+
+@njit(nogil=True, cache=True)
+def _together(
+    team: Any,
+    block: tuple[int, int],
+    numbers: tuple[int, int],
+    best: bool,
+    inputs: Numbers,
+    words: NDArray[np.uint32],
+    minus: NDArray[np.uint32],
+    low: np.float32,
+    scale: Numbers,
+    bias: Numbers,
+    outputs: Numbers,
+) -> None:
+    arguments = (block, numbers[0], best, inputs, words, minus, low, scale, bias, outputs)
+    if not together(team, _task(arguments), numbers[1] - numbers[0]):
+        for part in range(numbers[1] - numbers[0]):
+            _part(arguments, part)
 
 
 @njit(nogil=True, cache=True)

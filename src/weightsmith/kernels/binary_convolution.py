@@ -5,18 +5,22 @@ made for one rectangle of outputs at a time, which the caches hold. Padding is a
 """
 
 from dataclasses import astuple, dataclass
+from typing import Any
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
 from weightsmith.errors import InputError
-from weightsmith.kernels.binary import Alphabet, Numbers, factors, low_of, share
+from weightsmith.kernels.binary import PRODUCT, Alphabet, Numbers, factors, low_of
 from weightsmith.kernels.binary_loop import LANES
 from weightsmith.kernels.binary_sweep import TABLES, fast, sweep
 from weightsmith.kernels.binary_tables import aligned, fill_table
 from weightsmith.kernels.binary_tiles import Tiles, check_tiles, words_of
 from weightsmith.kernels.parallel import map_blocks
+from weightsmith.kernels.parallel import threads as default_threads
+from weightsmith.kernels.shared_words import task_of
+from weightsmith.kernels.team import ALONE, SHORT, team, together
 
 Pair = tuple[int, int]
 """Height and width, in pixels."""
@@ -106,7 +110,10 @@ def binary_convolution(
     outputs = np.empty((len(inputs), rows, height, width), np.float32)
     if not outputs.size:
         return outputs
-    workers = share(outputs.size * columns, threads)
+    seconds = PRODUCT * outputs.size * columns
+    members, workers = team(seconds, threads)
+    if seconds >= SHORT:
+        members, workers = ALONE, default_threads() if threads is None else threads
     geometry = (kernel, stride, dilation)
     channels = columns // taps
     spare = channels > 0 and -(-channels // 4) * taps % TABLES != 0
@@ -127,11 +134,13 @@ def binary_convolution(
     )
     images, words, plan = np.ascontiguousarray(inputs), tiles.reshape(-1), astuple(shape)
 
-    def work(start: int, stop: int) -> None:
-        _convolve(best, images, words, low, scaled, added, outputs, plan, start, stop)
-
+    arguments = (best, images, words, low, scaled, added, outputs, plan)
     blocks = len(inputs) * groups * -(-height // tall) * -(-width // wide)
-    map_blocks(work, blocks, -(-blocks // (4 * workers)) if workers > 1 else blocks, workers)
+    size = -(-blocks // (4 * workers)) if workers > 1 else blocks
+    if seconds < SHORT:
+        _together(members, size, blocks, *arguments)
+    else:
+        map_blocks(lambda start, stop: _convolve(*arguments, start, stop), blocks, size, workers)
     return outputs
 
 
@@ -176,6 +185,37 @@ def _rectangle(
         else:
             break
     return tall, wide
+
+
+@njit(nogil=True, cache=True)
+def _part(arguments: Any, part: int) -> None:
+    size, blocks, best, images, words, low, scale, bias, outputs, plan = arguments
+    stop = min((part + 1) * size, blocks)
+    _convolve(best, images, words, low, scale, bias, outputs, plan, part * size, stop)
+
+
+_task = task_of(_part)
+
+
+@njit(nogil=True, cache=True)
+def _together(
+    team: Any,
+    size: int,
+    blocks: int,
+    best: bool,
+    images: Numbers,
+    words: NDArray[np.uint32],
+    low: np.float32,
+    scale: Numbers,
+    bias: Numbers,
+    outputs: Numbers,
+    plan: tuple[int, ...],
+) -> None:
+    """All rectangles, so many to a part."""
+    arguments = (size, blocks, best, images, words, low, scale, bias, outputs, plan)
+    if not together(team, _task(arguments), -(-blocks // size)):
+        for part in range(-(-blocks // size)):
+            _part(arguments, part)
 
 
 @njit(nogil=True, cache=True)

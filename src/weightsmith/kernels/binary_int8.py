@@ -14,11 +14,12 @@ from numba import njit
 from numpy.typing import NDArray
 
 from weightsmith.errors import InputError
-from weightsmith.kernels.binary import Alphabet, Numbers, binary_linear, blocks, factors, low_of, matrix, share
+from weightsmith.kernels.binary import PRODUCT, Alphabet, Numbers, binary_linear, bounds, factors, low_of, matrix, share
 from weightsmith.kernels.binary_loop import FEATURES, LANES, POINTS, RUN, TILES, WORD, Arithmetic, every, indices, loop
 from weightsmith.kernels.binary_sweep import fast
 from weightsmith.kernels.binary_tiles import Tiles, check_tiles
-from weightsmith.kernels.parallel import map_blocks
+from weightsmith.kernels.shared_words import task_of
+from weightsmith.kernels.team import together
 
 PEAK = 127
 """Largest magnitude of a rounded activation."""
@@ -76,17 +77,8 @@ def binary_linear_int8(
         return outputs
     rounded, steps = np.zeros((batch, tiles.shape[1] * WORD), np.int8), np.empty(batch)
     finite = _round(values, rounded, steps)
-    workers = share(batch * rows * columns // 2, threads)
-    points, part = blocks(batch, len(tiles), workers)
-    across = -(-batch // points)
-
-    def work(start: int, stop: int) -> None:
-        for block in range(start, stop):
-            first, begin = block % across * points, block // across * part
-            inner = (first, min(first + points, batch), begin, min(begin + part, len(tiles)))
-            _block(best, rounded.view(np.int32), steps, words, signs, scaled, added, outputs, *inner)
-
-    map_blocks(work, across * -(-len(tiles) // part), 1, workers)
+    arguments = (best, rounded.view(np.int32), steps, words, signs, scaled, added, outputs)
+    share(_together, arguments, (batch, len(tiles)), PRODUCT / 2 * outputs.size * columns, threads)
     if not finite:
         wrong = ~np.isfinite(steps)
         options = {"scale": scale, "bias": bias, "threads": threads}
@@ -195,6 +187,37 @@ def _sweep_plain(
 
 # Where there is no such instruction the fast loop must not even be compiled.
 _sweep_best = _sweep_fast if _FAST else _sweep_plain
+
+
+@njit(nogil=True, cache=True)
+def _part(arguments: Any, part: int) -> None:
+    block, start, best, inputs, steps, words, signs, scale, bias, outputs = arguments
+    rows, columns = outputs.shape
+    first, last, begin, end = bounds(block, rows, (columns + LANES - 1) // LANES, start + part)
+    _block(best, inputs, steps, words, signs, scale, bias, outputs, first, last, begin, end)
+
+
+_task = task_of(_part)
+
+
+@njit(nogil=True, cache=True)
+def _together(
+    team: Any,
+    block: tuple[int, int],
+    numbers: tuple[int, int],
+    best: bool,
+    inputs: NDArray[np.int32],
+    steps: NDArray[np.float64],
+    words: NDArray[np.uint32],
+    signs: bool,
+    scale: Numbers,
+    bias: Numbers,
+    outputs: Numbers,
+) -> None:
+    arguments = (block, numbers[0], best, inputs, steps, words, signs, scale, bias, outputs)
+    if not together(team, _task(arguments), numbers[1] - numbers[0]):
+        for part in range(numbers[1] - numbers[0]):
+            _part(arguments, part)
 
 
 @njit(nogil=True, cache=True)

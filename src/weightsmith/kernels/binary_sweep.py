@@ -10,7 +10,6 @@ anywhere: table k of a point is `tables[base + offsets[k]:][:16]`. The idea of l
 once is that of T-MAC (Wei et al., 2025), there with tables of bytes.
 """
 
-import os
 from typing import Any
 
 import numpy as np
@@ -18,8 +17,8 @@ from llvmlite import ir
 from numba import njit
 from numpy.typing import NDArray
 
-from weightsmith.errors import InputError
 from weightsmith.kernels.binary_loop import FEATURES, LANES, POINTS, RUN, TILES, Arithmetic, every, indices, loop
+from weightsmith.kernels.choice import plain
 
 TABLES = 8
 """Tables that serve one word of weights: four columns each."""
@@ -31,17 +30,8 @@ _floats = ir.VectorType(ir.FloatType(), LANES)
 
 
 def fast() -> bool:
-    """Whether to look up with permutations: the processor has them and `WEIGHTSMITH_KERNELS` does not say `plain`.
-
-    Raises:
-        InputError: `WEIGHTSMITH_KERNELS` is neither empty nor `plain`.
-    """
-    wanted = os.environ.get("WEIGHTSMITH_KERNELS")
-    if not wanted:
-        return _FAST
-    if wanted != "plain":
-        raise InputError(f"WEIGHTSMITH_KERNELS is '{wanted}': give 'plain', or leave it out for the fastest")
-    return False
+    """Whether to look up with permutations: the processor has them and `WEIGHTSMITH_KERNELS` does not say `plain`."""
+    return not plain() and _FAST
 
 
 def _half(builder: Any, vector: Any, half: int) -> Any:

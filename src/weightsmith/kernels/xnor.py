@@ -6,8 +6,6 @@ exact; that of NaN activations is that of -1, which is what the comparison with 
 Courbariaux et al. (2016), "Binarized Neural Networks"; Rastegari et al. (2016), "XNOR-Net".
 """
 
-import os
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,8 +14,11 @@ from numpy.typing import NDArray
 
 from weightsmith.errors import InputError
 from weightsmith.kernels import xnor_plain
+from weightsmith.kernels.choice import plain
 from weightsmith.kernels.parallel import map_blocks
 from weightsmith.kernels.parallel import threads as default_threads
+from weightsmith.kernels.shared_words import task_of
+from weightsmith.kernels.team import ALONE, SHORT, team, together
 from weightsmith.kernels.xnor_finish import (
     LARGEST,
     bases,
@@ -56,8 +57,8 @@ __all__ = [
 PANEL = 256
 """Rows of activations whose counts are held at a time, beside the weights they meet."""
 
-_SMALL = 2_000_000
-"""Pairs of words, about a tenth of a millisecond, below which waking another thread takes longer than it helps."""
+PAIR = 1e-10
+"""Seconds for a pair of words, more or less: a team is formed, or threads of the pool woken, for what takes long."""
 
 _SHARES = 4
 """Tasks for each thread, so that one that is held up does not hold up all."""
@@ -158,34 +159,97 @@ def _bits(a: Any, w: Any, columns: int, factor: int, threshold: Any, flip: Any, 
             tile += tiles
 
 
-def share(work: Callable[[tuple[int, int, int, int]], None], shape: tuple[int, int, int], threads: int | None) -> None:
-    """Call `work` with blocks of (first tile, stop, first row, stop) that cover (rows of weights, batch, words)."""
-    weights, batch, words = shape
+@njit(nogil=True, cache=True)
+def _cut(block: Any, parts: int, part: int) -> tuple[int, int, int, int]:
+    """A part of a block, of its rows or of its tiles, whichever are more; may be empty."""
+    start, stop, first, last = block
+    if last - first > (stop - start) * LANES:
+        step = -(-(last - first) // (parts * LANES)) * LANES
+        return start, stop, min(first + part * step, last), min(first + (part + 1) * step, last)
+    step = -(-(stop - start) // (parts * TILES)) * TILES
+    return min(start + part * step, stop), min(start + (part + 1) * step, stop), first, last
+
+
+@njit(nogil=True, cache=True)
+def _counts_part(arguments: Any, part: int) -> None:
+    parts, whole, a, w, columns, factor, out = arguments
+    block = _cut(whole, parts, part)
+    if block[0] < block[1]:
+        _counts(a, w, columns, factor, block, out)
+
+
+_counts_task = task_of(_counts_part)
+
+
+@njit(nogil=True, cache=True)
+def _all_counts(team: Any, parts: int, block: Any, a: Any, w: Any, columns: int, factor: int, out: Any) -> None:
+    arguments = (parts, block, a, w, columns, factor, out)
+    if not together(team, _counts_task(arguments), parts):
+        for part in range(parts):
+            _counts_part(arguments, part)
+
+
+@njit(nogil=True, cache=True)
+def _floats_part(arguments: Any, part: int) -> None:
+    parts, whole, a, w, columns, factor, scale, bias, out = arguments
+    block = _cut(whole, parts, part)
+    if block[0] < block[1]:
+        _floats(a, w, columns, factor, scale, bias, block, out)
+
+
+_floats_task = task_of(_floats_part)
+
+
+@njit(nogil=True, cache=True)
+def _all_floats(
+    team: Any, parts: int, block: Any, a: Any, w: Any, columns: int, factor: int, scale: Any, bias: Any, out: Any
+) -> None:
+    arguments = (parts, block, a, w, columns, factor, scale, bias, out)
+    if not together(team, _floats_task(arguments), parts):
+        for part in range(parts):
+            _floats_part(arguments, part)
+
+
+@njit(nogil=True, cache=True)
+def _bits_part(arguments: Any, part: int) -> None:
+    parts, whole, a, w, columns, factor, threshold, flip, out = arguments
+    block = _cut(whole, parts, part)
+    if block[0] < block[1]:
+        _bits(a, w, columns, factor, threshold, flip, block, out)
+
+
+_bits_task = task_of(_bits_part)
+
+
+@njit(nogil=True, cache=True)
+def _all_bits(
+    team: Any, parts: int, block: Any, a: Any, w: Any, columns: int, factor: int, threshold: Any, flip: Any, out: Any
+) -> None:
+    arguments = (parts, block, a, w, columns, factor, threshold, flip, out)
+    if not together(team, _bits_task(arguments), parts):
+        for part in range(parts):
+            _bits_part(arguments, part)
+
+
+def _share(kernel: Any, arguments: tuple[Any, ...], threads: int | None) -> None:
+    """Call a kernel (team, parts, block, activations, weights, ...), split over a team or, if it takes long, the pool.
+
+    Its blocks are (first tile, stop, first row, stop).
+    """
+    a, w = arguments[:2]
+    (batch, words), weights = a.shape, w.shape[0]
     tiles = -(-weights // LANES)
-    if weights * batch * words <= _SMALL:
-        work((0, tiles, 0, batch))
+    seconds = PAIR * weights * batch * words
+    if seconds < SHORT:
+        kernel(*team(seconds, threads), (0, tiles, 0, batch), *arguments)
         return
     tasks = _SHARES * (default_threads() if threads is None else threads)
     if batch > weights:
         rows = max(-(-batch // (tasks * LANES)), 1) * LANES
-        map_blocks(lambda start, stop: work((0, tiles, start, stop)), batch, rows, threads)
+        map_blocks(lambda start, stop: kernel(ALONE, 1, (0, tiles, start, stop), *arguments), batch, rows, threads)
     else:
         block = max(-(-tiles // (tasks * TILES)), 1) * TILES
-        map_blocks(lambda start, stop: work((start, stop, 0, batch)), tiles, block, threads)
-
-
-def plain() -> bool:
-    """Whether the environment asks for NumPy in place of compiled loops.
-
-    Raises:
-        InputError: `WEIGHTSMITH_KERNELS` is neither empty nor `plain`.
-    """
-    wanted = os.environ.get("WEIGHTSMITH_KERNELS")
-    if not wanted:
-        return False
-    if wanted != "plain":
-        raise InputError(f"WEIGHTSMITH_KERNELS is '{wanted}': give 'plain', or leave it out for the fastest")
-    return True
+        map_blocks(lambda start, stop: kernel(ALONE, 1, (start, stop, 0, batch), *arguments), tiles, block, threads)
 
 
 def _check(a: NDArray[np.uint64], w: NDArray[np.uint64], columns: int) -> None:
@@ -225,7 +289,7 @@ def xnor_counts(
         return xnor_plain.dots(a, w, columns, alphabet)
     a, w = np.ascontiguousarray(a), np.ascontiguousarray(w)
     out = np.empty((a.shape[0], w.shape[0]), np.int32)
-    share(lambda block: _counts(a, w, columns, factor, block, out), (*w.shape[:1], *a.shape), threads)
+    _share(_all_counts, (a, w, columns, factor, out), threads)
     return out
 
 
@@ -263,8 +327,7 @@ def xnor_linear(
         return xnor_plain.scaled(xnor_plain.dots(a, w, columns, alphabet), scale, bias)
     a, w = np.ascontiguousarray(a), np.ascontiguousarray(w)
     out = np.empty((a.shape[0], rows), np.float32)
-    flat = out.reshape(-1)
-    share(lambda block: _floats(a, w, columns, factor, scale, bias, block, flat), (rows, *a.shape), threads)
+    _share(_all_floats, (a, w, columns, factor, scale, bias, out.reshape(-1)), threads)
     return out
 
 
@@ -305,6 +368,5 @@ def xnor_linear_bits(
     a, w = np.ascontiguousarray(a), np.ascontiguousarray(w)
     threshold, flip = np.ascontiguousarray(threshold), np.ascontiguousarray(flip)
     out = np.zeros((a.shape[0], words_in(rows)), np.uint64)
-    target = out.view(np.uint8)
-    share(lambda block: _bits(a, w, columns, factor, threshold, flip, block, target), (rows, *a.shape), threads)
+    _share(_all_bits, (a, w, columns, factor, threshold, flip, out.view(np.uint8)), threads)
     return out

@@ -12,9 +12,12 @@ from numpy.typing import NDArray
 from weightsmith.errors import InputError
 from weightsmith.kernels import xnor_plain
 from weightsmith.kernels.bits import pack_rows, unpack_rows
+from weightsmith.kernels.choice import plain
 from weightsmith.kernels.parallel import map_blocks
 from weightsmith.kernels.parallel import threads as default_threads
-from weightsmith.kernels.xnor import plain, room, stripe
+from weightsmith.kernels.shared_words import task_of
+from weightsmith.kernels.team import ALONE, SHORT, team, together
+from weightsmith.kernels.xnor import PAIR, room, stripe
 from weightsmith.kernels.xnor_finish import (
     LARGEST,
     check_thresholds,
@@ -61,9 +64,6 @@ __all__ = [
 _STRIPE = TILES * LANES
 _PIXELS = 8 * _STRIPE
 """Most output pixels of one task: their patches stay in the second-level cache."""
-
-_SMALL = 2_000_000
-"""Pairs of words below which one thread does everything, as for linear layers."""
 
 
 def convolution_words_of(bits: NDArray[np.uint8], channels: int, kernel: tuple[int, int]) -> NDArray[np.uint64]:
@@ -190,11 +190,67 @@ def _prepared(
     return layer, (found.down, found.across, found.taps, found.numbers)
 
 
-def _share(work: Any, pixels: int, pairs: int, threads: int | None) -> None:
-    """Call `work` with ranges of output pixels."""
-    tasks = 1 if pixels * pairs <= _SMALL else 2 * (default_threads() if threads is None else threads)
-    block = min(max(-(-pixels // (tasks * _STRIPE)), 1) * _STRIPE, _PIXELS)
-    map_blocks(lambda start, stop: work((start, stop)), pixels, block, 1 if tasks == 1 else threads)
+@njit(nogil=True, cache=True)
+def _floats_part(arguments: Any, part: int) -> None:
+    size, start, stop, layer, border, scale, bias, out = arguments
+    _floats(layer, border, scale, bias, (start + part * size, min(start + (part + 1) * size, stop)), out)
+
+
+_floats_task = task_of(_floats_part)
+
+
+@njit(nogil=True, cache=True)
+def _all_floats(
+    team: Any, size: int, start: int, stop: int, layer: Any, border: Any, scale: Any, bias: Any, out: Any
+) -> None:
+    parts = -(-(stop - start) // size)
+    arguments = (size, start, stop, layer, border, scale, bias, out)
+    if not together(team, _floats_task(arguments), parts):
+        for part in range(parts):
+            _floats_part(arguments, part)
+
+
+@njit(nogil=True, cache=True)
+def _bits_part(arguments: Any, part: int) -> None:
+    size, start, stop, layer, border, threshold, flip, out = arguments
+    _bits(layer, border, threshold, flip, (start + part * size, min(start + (part + 1) * size, stop)), out)
+
+
+_bits_task = task_of(_bits_part)
+
+
+@njit(nogil=True, cache=True)
+def _all_bits(
+    team: Any, size: int, start: int, stop: int, layer: Any, border: Any, threshold: Any, flip: Any, out: Any
+) -> None:
+    parts = -(-(stop - start) // size)
+    arguments = (size, start, stop, layer, border, threshold, flip, out)
+    if not together(team, _bits_task(arguments), parts):
+        for part in range(parts):
+            _bits_part(arguments, part)
+
+
+def _share(kernel: Any, arguments: tuple[Any, ...], pixels: int, pairs: int, threads: int | None) -> None:
+    """Call a kernel (team, pixels of a part, first pixel, stop, ...), split over a team or, if it takes long, the pool.
+
+    Args:
+        kernel: compiled.
+        arguments: its others.
+        pixels: of all outputs.
+        pairs: of words, for each of them.
+        threads: most to use.
+    """
+    seconds = PAIR * pixels * pairs
+    short = seconds < SHORT
+    workers = default_threads() if threads is None else threads
+    members, parts = team(seconds, threads) if short else (ALONE, 2 * workers)
+    # As many turns for each thread: one more for some would be one in which the others wait.
+    parts *= max(-(-pixels // (parts * _PIXELS)), 1)
+    size = max(-(-pixels // (parts * _STRIPE)), 1) * _STRIPE
+    if short:
+        kernel(members, size, 0, pixels, *arguments)
+    else:
+        map_blocks(lambda start, stop: kernel(ALONE, size, start, stop, *arguments), pixels, size, workers)
 
 
 def _check(image: NDArray[np.uint64], w: NDArray[np.uint64], channels: int) -> None:
@@ -260,8 +316,8 @@ def xnor_convolution(
         return np.ascontiguousarray(found.transpose(0, 3, 1, 2))
     out = np.empty((image.shape[0], outputs, *geometry.output), np.float32)
     layer, border = _prepared(image, w, channels, factor, geometry)
-    pixels, flat = image.shape[0] * geometry.output[0] * geometry.output[1], out.reshape(-1)
-    _share(lambda block: _floats(layer, border, scale, bias, block, flat), pixels, w.size, threads)
+    pixels = image.shape[0] * geometry.output[0] * geometry.output[1]
+    _share(_all_floats, (layer, border, scale, bias, out.reshape(-1)), pixels, w.size, threads)
     return out
 
 
@@ -308,5 +364,5 @@ def xnor_convolution_bits(
     layer, border = _prepared(image, w, channels, factor, geometry)
     pixels = image.shape[0] * geometry.output[0] * geometry.output[1]
     target = out.view(np.uint8).reshape(pixels, words_in(outputs) * 8)
-    _share(lambda block: _bits(layer, border, threshold, flip, block, target), pixels, w.size, threads)
+    _share(_all_bits, (layer, border, threshold, flip, target), pixels, w.size, threads)
     return out
