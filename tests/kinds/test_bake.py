@@ -1,5 +1,7 @@
 """Baked weights are plain ones of the values in evaluation."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -59,3 +61,40 @@ def test_weights_computed_by_others_too_are_refused():
     with pytest.raises(InputError, match=r"'0.weight' is computed by another parametrization"):
         kinds.bake(model)
     assert hasattr(model[1], "parametrizations")
+
+
+@pytest.mark.parametrize("options", KINDS.values(), ids=KINDS)
+@pytest.mark.parametrize("bake_copy", [True, False])
+def test_copies_of_what_is_baked_go_on(options, bake_copy):
+    model = nn.Sequential(nn.Linear(5, 8), nn.ReLU(), nn.Linear(8, 3))
+    kinds.apply(model, **options)
+    copied = copy.deepcopy(model)
+    baked, other = (copied, model) if bake_copy else (model, copied)
+    kinds.bake(baked)
+    assert hasattr(other[0], "parametrizations")
+    inputs = torch.randn(4, 5)
+    assert torch.equal(other.eval()(inputs), baked.eval()(inputs))
+    other.train()(inputs).sum().backward()
+    assert kinds.bake(other) == ["0.weight", "2.weight"]
+    assert all(torch.equal(other[at].weight, baked[at].weight) for at in (0, 2))
+
+
+def test_the_stored_parameter_stays_where_it_has_the_shape():
+    model = nn.Sequential(nn.Linear(5, 8))
+    kinds.sparse(model, 0.5, start=0, end=0)
+    stored = model[0].parametrizations.weight.original
+    kinds.bake(model)
+    assert model[0].weight is stored
+
+
+def test_the_parametrization_of_a_bias_stays():
+    model = nn.Sequential(nn.Linear(5, 8))
+    nn.utils.parametrize.register_parametrization(model[0], "bias", nn.ReLU())
+    kinds.sparse(model, 0.5, start=0, end=0)
+    copied = copy.deepcopy(model)
+    assert kinds.bake(model) == ["0.weight"]
+    assert nn.utils.parametrize.is_parametrized(model[0], "bias")
+    assert (model[0].bias >= 0).all()
+    inputs = torch.randn(3, 5)
+    assert torch.equal(model(inputs), copied(inputs))
+    assert torch.equal(copy.deepcopy(model)(inputs), model(inputs))

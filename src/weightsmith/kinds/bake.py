@@ -32,12 +32,51 @@ def bake(model: nn.Module) -> list[str]:
             where = f"{path}.{name}" if path else name
             raise InputError(f"'{where}' is computed by another parametrization too: remove that one first")
     for _, module, name in found:
-        _chain(module, name).eval()  # gates and random values have one value in evaluation
-        parametrize.remove_parametrizations(module, name, leave_parametrized=True)
-        weight = getattr(module, name)
-        with torch.no_grad():
-            weight.add_(0.0)  # -0 becomes +0
+        make_plain(module, name)
     return [f"{path}.{name}" if path else name for path, _, name in found]
+
+
+def bake_own(module: nn.Module) -> None:
+    """Bake the weights of one module that kinds alone compute, and leave all others."""
+    for name in _of_a_kind(module):
+        if all(hasattr(step, "kind") for step in _chain(module, name)):
+            make_plain(module, name)
+
+
+def make_plain(module: nn.Module, name: str) -> None:
+    """Put a parameter of the values in evaluation in the place of one parametrized weight of a module.
+
+    Not by `remove_parametrizations`: it takes the weight from the module's class, which deep copies of a parametrized
+    module share, and so breaks every copy.
+    """
+    chain = _chain(module, name).eval()  # gates and random values have one value in evaluation
+    with torch.no_grad():
+        value = getattr(module, name).detach() + 0.0  # -0 becomes +0
+    stored = getattr(chain, "original", None)
+    if isinstance(stored, nn.Parameter) and (stored.shape, stored.dtype) == (value.shape, value.dtype):
+        with torch.no_grad():
+            stored.copy_(value)
+    else:
+        trains = any(parameter.requires_grad for parameter in chain.parameters(recurse=False))
+        stored = nn.Parameter(value.clone(), requires_grad=trains)
+    _leave_class(module, name)
+    module.register_parameter(name, stored)
+
+
+def _leave_class(module: nn.Module, name: str) -> None:
+    """Make a module one of a class in which nothing computes a weight, and leave its copies the class they had."""
+    chains = module.parametrizations
+    assert isinstance(chains, nn.ModuleDict)
+    plain = parametrize.type_before_parametrizations(module)
+    del chains[name]
+    if chains:
+        others = {
+            key: value for key, value in vars(type(module)).items() if key not in (name, "__dict__", "__weakref__")
+        }
+        module.__class__ = type(type(module).__name__, (plain,), others)
+    else:
+        del module.parametrizations
+        module.__class__ = plain
 
 
 def _of_a_kind(module: nn.Module) -> list[str]:

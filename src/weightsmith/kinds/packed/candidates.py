@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from weightsmith.errors import InputError
+from weightsmith.kinds.bake import bake_own
 from weightsmith.kinds.packed.binary_conv2d import BinaryConv2d
 from weightsmith.kinds.packed.binary_linear import BinaryLinear
 from weightsmith.kinds.packed.layer import SPARSE_FORMATS, Layer
@@ -65,7 +66,7 @@ def candidates(model: nn.Module, keep: Patterns, values: Floats) -> list[Candida
     whole = _read_whole(model)
     found = [Candidate(info, *_owner(model, info.name)) for info in matrices(model)]
     for candidate in found:
-        bake(candidate.owner)
+        bake_own(candidate.owner)
         candidate.reason = _reason(candidate, keep, whole)
     _leave_tied(found)
     for candidate in found:
@@ -86,26 +87,6 @@ def _owner(model: nn.Module, name: str) -> tuple[str, nn.Module]:
 
 def _attribute(candidate: Candidate) -> str:
     return candidate.info.name.rpartition(".")[2]
-
-
-def bake(owner: nn.Module) -> None:
-    """Replace what our kinds compute by its values, also where the layer stays dense.
-
-    Not by `remove_parametrizations`, which would take the weight from the model that was copied too: copies of a
-    parametrized module share its class.
-    """
-    if not parametrize.is_parametrized(owner):
-        return
-    chains = owner.parametrizations
-    assert isinstance(chains, nn.ModuleDict)
-    if not all(hasattr(step, "kind") for chain in chains.values() for step in chain.children()):
-        return
-    values = {attribute: getattr(owner, attribute).detach().clone() for attribute in chains}
-    plain = parametrize.type_before_parametrizations(owner)
-    del owner.parametrizations
-    owner.__class__ = plain
-    for attribute, value in values.items():
-        owner.register_parameter(attribute, nn.Parameter(value))
 
 
 def _reason(candidate: Candidate, keep: Patterns, whole: dict[int, str]) -> str:

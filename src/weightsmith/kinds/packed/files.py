@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from weightsmith.errors import InputError, SourceError
-from weightsmith.kinds.packed.candidates import bake
+from weightsmith.kinds.bake import bake_own
 from weightsmith.kinds.packed.choice import Choice, Choices
 from weightsmith.kinds.packed.layer import Layer
 from weightsmith.kinds.packed.skeleton import (
@@ -103,7 +103,7 @@ def _filled(model: nn.Module, entries: Entries, metadata: Mapping[str, str]) -> 
     if METADATA not in metadata:
         raise SourceError("it holds packed weights and not a packed model: open it with weightsmith.open")
     for module in model.modules():
-        bake(module)
+        bake_own(module)
     model.requires_grad_(False)
     replacements, used = _layers(model, entries, parse_layers(metadata[METADATA]))
     model = substitute(model, replacements)
