@@ -209,6 +209,15 @@ def test_a_long_value_is_shortened():
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "fields", [{"data": {"\n": 1}}, {"model": {"\n\x1b": 1}}, {"kind": {"name": "sparse", "\n": 1}}, {"\n": 1}]
+)
+def test_a_key_with_line_breaks_stays_on_one_line(fields):
+    with pytest.raises(InputError) as caught:
+        Recipe.from_dict(fields)
+    assert all(line.isprintable() and ":" in line for line in str(caught.value).split("\n"))
+
+
 @given(
     st.dictionaries(
         st.sampled_from([*KEYS, "nonsense"]),

@@ -7,7 +7,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from weightsmith.names import suggestion
+from weightsmith.names import printable, suggestion
 
 _ALLOWED = {
     "bool_type": "must be true or false",
@@ -37,8 +37,8 @@ def complaint(message: str) -> PydanticCustomError:
 
 
 def lines(error: ValidationError, recipe: type[BaseModel]) -> list[str]:
-    """Every mistake that pydantic found in a `recipe`, as `optimizer.lr: must be above 0, got -1`."""
-    return [_line(details, recipe) for details in error.errors(include_url=False)]
+    """Every mistake that pydantic found in a `recipe`, as `optimizer.lr: must be above 0, got -1`, on one line each."""
+    return [printable(_line(details, recipe)) for details in error.errors(include_url=False)]
 
 
 def shown(given: Any) -> str:
@@ -52,7 +52,7 @@ def shown(given: Any) -> str:
 
 def unknown_field(path: str, given: str, allowed: Sequence[str]) -> str:
     """The line for a key that nothing reads."""
-    at = f"{path}.{given}" if path else given
+    at = printable(f"{path}.{given}" if path else given)
     if not allowed:
         return f"{at}: unknown option: there are none"
     return f"{at}: unknown field: choose from {', '.join(allowed)}{suggestion(given, allowed)}"
