@@ -2,6 +2,7 @@ import copy
 import pickle
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -11,6 +12,7 @@ from torch import nn
 from weightsmith.kinds.binary import BinaryActivation
 from weightsmith.kinds.packed import XnorConv2d, XnorLinear, load_packed, pack, save_packed, unpack
 from weightsmith.kinds.packed.xnor_operators import call_unpack
+from weightsmith.packing import encode
 
 
 def binary(model: nn.Module, seed: int = 0) -> nn.Module:
@@ -219,3 +221,13 @@ def test_scales_and_both_alphabets(alphabet):
     assert [choice.form for choice in packed.report.choices] == ["xnor", "xnor"]
     inputs = torch.randn(9, 70)
     same_signs(model, packed, inputs)
+
+
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors:UserWarning")
+@pytest.mark.parametrize("batch", [2, 0])
+def test_no_outputs(batch):
+    image = XnorConv2d(encode(np.zeros((0, 5, 3, 3), dtype=np.float32), "binary"))
+    assert image(torch.randn(batch, 5, 8, 8)).shape == (batch, 0, 6, 6)
+    assert {name: tuple(part.shape) for name, part in image.state_dict().items()} == {"weight.bits": (0, 6)}
+    rows = XnorLinear(encode(np.zeros((0, 5), dtype=np.float32), "binary"))
+    assert rows(torch.randn(batch, 5)).shape == (batch, 0)

@@ -78,7 +78,7 @@ def call_floats(
     if words.dim() == 2:
         columns = prod(shape[1:])
         return torch.from_numpy(_kernels().linear(_words(words), weight, columns, *given, alphabet=alphabet))
-    rows = weight.reshape(shape[0], shape[2], shape[3], -1)
+    rows = weight.reshape(shape[0], shape[2], shape[3], words_in(shape[1]))
     return torch.from_numpy(_kernels().convolution(_words(words), rows, shape[1], *given, alphabet=alphabet, **steps))
 
 
@@ -91,7 +91,7 @@ def call_bits(
     if words.dim() == 2:
         columns = prod(shape[1:])
         return _as_tensor(_kernels().linear_bits(_words(words), weight, columns, *given, alphabet=alphabet))
-    rows = weight.reshape(shape[0], shape[2], shape[3], -1)
+    rows = weight.reshape(shape[0], shape[2], shape[3], words_in(shape[1]))
     return _as_tensor(_kernels().convolution_bits(_words(words), rows, shape[1], *given, alphabet=alphabet, **steps))
 
 

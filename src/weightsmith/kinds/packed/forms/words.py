@@ -1,6 +1,7 @@
 """Words of signs, as the kernels for binary weights with binary activations read them."""
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,7 @@ class Words(Form):
             words = convolution_words_of(bits, shape[1], (shape[2], shape[3]))
         else:
             words = words_of(bits, shape[1])
-        resident = torch.from_numpy(words.reshape(shape[0], -1).view(np.int64))
+        resident = torch.from_numpy(words.reshape(shape[0], prod(words.shape[1:])).view(np.int64))
         return [resident, *(tensor(encoded.tensors[name]) for name in ("scale",) if name in encoded.tensors)]
 
     def encode(self, parts: Parts, layout: Layout, values: str) -> Encoded:
@@ -57,8 +58,9 @@ class Words(Form):
 def _bits(part: Tensor, shape: Sequence[int]) -> Array:
     from weightsmith.kernels.xnor import bits_of
     from weightsmith.kernels.xnor_convolution import convolution_bits_of
+    from weightsmith.kernels.xnor_words import words_in
 
     words = part.numpy().view(np.uint64)
     if len(shape) == 4:
-        return convolution_bits_of(words.reshape(shape[0], shape[2], shape[3], -1), shape[1])
+        return convolution_bits_of(words.reshape(shape[0], shape[2], shape[3], words_in(shape[1])), shape[1])
     return bits_of(words, shape[1])
