@@ -6,6 +6,7 @@ import pytest
 
 import weightsmith as ws
 from weightsmith.rules.unpacked_zeros import packed_bytes
+from weightsmith.sources.packed import write_packed
 
 
 @pytest.fixture
@@ -210,3 +211,36 @@ def test_bytes_agree_with_what_packing_takes(random):
 def test_binary_values_are_one_finding_and_not_two(source_of, random):
     report = ws.check(source_of({"fc.weight": signs(random, (128, 96))}), select=["WS229", "WS315"])
     assert [finding.code for finding in report] == ["WS315"]
+
+
+def _levels() -> np.ndarray:
+    """Few values, at limits, that bfloat16 holds: faults of WS228, WS229 and WS231 in plain float32."""
+    values = np.random.default_rng(0).integers(-40, 41, (99, 99)).astype(np.float32)
+    return np.clip(values, -32, 32) / 256
+
+
+OF_VALUES = ["WS228", "WS229", "WS231"]
+
+
+def test_levels_are_faults_of_plain_weights(source_of):
+    report = ws.check(source_of({"fc.weight": _levels()}), select=OF_VALUES)
+    assert {finding.code for finding in report.findings} == set(OF_VALUES)
+
+
+def test_packed_files_hold_levels_on_purpose(tmp_path):
+    write_packed(tmp_path / "packed.safetensors", {"fc.weight": _levels()})
+    report = ws.check(tmp_path / "packed.safetensors", select=OF_VALUES)
+    assert not report.findings
+    assert {item.code for item in report.unchecked} == set(OF_VALUES)
+
+
+@pytest.mark.parametrize("series", ["flip_rate", "mask_churn"])
+def test_weights_of_a_kind_hold_levels_on_purpose(write, source_of, series, monkeypatch):
+    source = source_of({"fc.weight": _levels(), "other.weight": _levels()})
+    run = write({(series, "fc.weight"): [0.1] * 30}, weights=[weight.info for weight in source.values()])
+    monkeypatch.setattr(type(run), "snapshots", lambda self: [1])
+    monkeypatch.setattr(type(run), "source", lambda self: source)
+    report = ws.check(run, select=OF_VALUES)
+    assert {(finding.code, finding.weight) for finding in report.findings} == {
+        (code, "other.weight") for code in OF_VALUES
+    }

@@ -3,7 +3,8 @@
 ## What it does
 Counts the values of each weight matrix that equal its largest or its smallest one to the last bit, and reports a matrix
 where these are at least 1 % (and 32), unless it has so few distinct values that it was quantized. A limit of zero is
-left out: keeping weights non-negative is meant.
+left out: keeping weights non-negative is meant. So are weights of packed files, and those that a run trained as binary,
+ternary or sparse: latent weights are kept within a bound.
 
 ## Why it is bad
 The weights were cut off, by weight clipping in training or by a conversion with too small a range. What lay beyond is
@@ -25,6 +26,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from weightsmith.kernels.layout import values
+from weightsmith.rules.discrete import of_a_kind
 from weightsmith.rules.finding import Finding
 from weightsmith.rules.matrices import float_weights
 from weightsmith.rules.rule import Rule, Subject
@@ -51,7 +53,7 @@ def look(rule: Rule, subject: Subject) -> Iterator[Finding]:
             continue
         if not sketch.exact:  # the ends of the sketch then hold neighboring values as well
             low, high = _counted(weight, sketch)
-        if low + high >= least and max(low, high) < sketch.finite / 2:
+        if low + high >= least and max(low, high) < sketch.finite / 2 and not of_a_kind(rule, subject, weight):
             yield rule.finding(
                 f"{low + high} of {sketch.count} values ({(low + high) / sketch.count:.1%}) lie exactly at the limits: "
                 f"{low} at {sketch.minimum:.6g} and {high} at {sketch.maximum:.6g}.",

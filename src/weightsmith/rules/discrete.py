@@ -19,6 +19,9 @@ LEAST_MEASUREMENTS = 20
 END = 0.1
 """Share of a run's steps that counts as its end."""
 
+_OF_KINDS = ("flip_rate", "mask_churn")
+"""Series that only weights of a kind have."""
+
 _ROUNDING = 1e-10
 """How far a row's sum of squares may be from that of two or three exact values: the rounding of long sums."""
 
@@ -40,6 +43,21 @@ def recorded(run: "Run", series: str, kinds: str) -> Iterator[tuple[str, "Series
             yield weight.name, one
     if not found:
         raise NotCheckedError(f"fewer than {LEAST_MEASUREMENTS} measurements of any {kinds} weight were recorded")
+
+
+def of_a_kind(rule: Rule, subject: Subject, weight: Weight) -> bool:
+    """Whether a weight is meant to have few values, so that levels, limits and wide types are no fault.
+
+    True, and the weight is listed as skipped, in packed files and where a run recorded it as binary, ternary or sparse.
+    """
+    packed = subject.source is not None and subject.source.file_format == "packed"
+    if packed:
+        subject.skip(rule, weight.name, "of a packed file, which holds each weight as small as it can")
+    elif subject.run is not None and any(len(subject.run.series(name, weight.name)) for name in _OF_KINDS):
+        subject.skip(rule, weight.name, "binary, ternary or sparse by its kind")
+    else:
+        return False
+    return True
 
 
 def at_end(series: "Series") -> float:

@@ -2,7 +2,8 @@
 
 ## What it does
 Reports weight matrices of 4096 values or more, stored in 16 bits or more, that hold at most 256 distinct values. Binary
-and ternary ones, of one magnitude in each row, are WS315's.
+and ternary ones, of one magnitude in each row, are WS315's. Weights of packed files, and those that a run trained as
+binary, ternary or sparse, are left out.
 
 ## Why it is bad
 It is no fault of the weights but of the file: 8 bits and a table (or a scale) hold the same values, so it is 2 to 8
@@ -24,7 +25,7 @@ from math import ceil, log2
 
 import numpy as np
 
-from weightsmith.rules.discrete import signs_of
+from weightsmith.rules.discrete import of_a_kind, signs_of
 from weightsmith.rules.finding import Finding
 from weightsmith.rules.matrices import float_weights
 from weightsmith.rules.rule import NotCheckedError, Rule, Subject
@@ -47,7 +48,9 @@ def look(rule: Rule, subject: Subject) -> Iterator[Finding]:
         if not sketch.finite or sketch.minimum == sketch.maximum:
             continue
         distinct = count_distinct(weight, sketch, limit)
-        if distinct is not None and signs_of(rule, subject, weight) is None:
+        if distinct is None or of_a_kind(rule, subject, weight):
+            continue
+        if signs_of(rule, subject, weight) is None:
             bits = max(ceil(log2(distinct)), 1)
             yield rule.finding(
                 f"Its {sketch.count} values of {BITS[weight.dtype]} bits are only {distinct} distinct ones, which "

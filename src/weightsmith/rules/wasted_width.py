@@ -2,7 +2,7 @@
 
 ## What it does
 Reports weights of 4096 values or more stored as float64, and weights stored as float32 all of whose values bfloat16
-holds exactly.
+holds exactly. Weights of packed files, and those that a run trained as binary, ternary or sparse, are left out.
 
 ## Why it is bad
 The file is twice as large as what is in it, and loads and computes at half the speed. For float32 that holds bfloat16
@@ -21,6 +21,7 @@ Kalamkar et al. (2019), "A Study of BFLOAT16 for Deep Learning Training".
 
 from collections.abc import Iterator
 
+from weightsmith.rules.discrete import of_a_kind
 from weightsmith.rules.finding import Finding
 from weightsmith.rules.matrices import float_weights
 from weightsmith.rules.rule import Rule, Subject
@@ -40,6 +41,8 @@ def look(rule: Rule, subject: Subject) -> Iterator[Finding]:
         elif weight.dtype == "float32" and sketch.exact:
             narrow, reason = "bfloat16", "are stored as float32, and bfloat16 holds every one of them exactly"
         else:
+            continue
+        if of_a_kind(rule, subject, weight):
             continue
         saved = weight.nbytes // 2
         yield rule.finding(
