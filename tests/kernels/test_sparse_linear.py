@@ -179,3 +179,17 @@ def test_processors_without_wide_vectors_get_the_same(tmp_path):
     """LLVM takes gathers and expanding loads apart where a processor has none: here, for the oldest one it knows."""
     machine = {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": "", "NUMBA_CACHE_DIR": str(tmp_path)}
     subprocess.run([sys.executable, "-c", OTHER_PROCESSOR], env=os.environ | machine, check=True)
+
+
+@pytest.mark.parametrize("form", ["csr", "signs"])
+@pytest.mark.parametrize("batch", [1, 16, 33])
+def test_a_team_of_threads_gives_the_same(form, batch):
+    random = np.random.default_rng(4)
+    values = np.where(random.random((1000, 700)) < 0.5, 0, random.standard_normal((1000, 700))).astype(np.float32)
+    values = np.sign(values) if form == "signs" else values
+    inputs, bias = random.standard_normal((batch, 700), np.float32), random.standard_normal(1000, np.float32)
+    weight = from_dense(values, form)
+    alone = sparse_linear(inputs, weight, bias, threads=1)
+    np.testing.assert_allclose(alone, inputs @ values.T + bias, atol=1e-3)
+    for _ in range(5):
+        np.testing.assert_array_equal(sparse_linear(inputs, weight, bias, threads=2), alone)

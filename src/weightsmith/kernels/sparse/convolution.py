@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weightsmith.errors import InputError
+from weightsmith.kernels import choice
 from weightsmith.kernels.parallel import map_blocks
 from weightsmith.kernels.sparse import plain
 from weightsmith.kernels.sparse.forms import Bitmask, Csr, Signs, from_dense
@@ -102,7 +103,7 @@ def sparse_convolution(
     """
     plan = _planned(inputs, weight, kernel, stride, padding, dilation, groups)
     bias = checked_bias(bias, weight.shape[0])
-    if plain.wanted():
+    if choice.plain():
         given = bias if bias.size else None
         return plain.convolution(inputs, weight, given, kernel, stride, padding, dilation, groups)
     inputs = np.ascontiguousarray(inputs)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weightsmith.errors import InputError
+from weightsmith.kernels import choice
 from weightsmith.kernels.parallel import map_blocks
 from weightsmith.kernels.parallel import threads as default_threads
 from weightsmith.kernels.sparse import plain
@@ -20,7 +21,9 @@ from weightsmith.kernels.sparse.rows import (
     list_columns,
     multiply_panel,
 )
+from weightsmith.kernels.sparse.team import gather_together, panels_together
 from weightsmith.kernels.sparse.vectors import LANES, WIDEST, WIDTHS
+from weightsmith.kernels.team import SHORT, team
 
 Floats = NDArray[np.float32]
 
@@ -45,6 +48,12 @@ _LISTED = 64
 _ALONE = 300_000
 """Nanoseconds of work below which a second thread costs more than it saves: it must be woken, and waited for when
 others (PyTorch's threads, which spin for a while after each of its calls) hold its processor."""
+
+_SHORT = 2 * SHORT
+"""Seconds of work up to which a team takes it: in the pool, threads would wait for each other's turns in Python."""
+
+_NONZERO = 7e-10
+"""Seconds for a nonzero that is multiplied by itself."""
 
 EMPTY = np.empty(0, np.float32)
 
@@ -74,7 +83,7 @@ def sparse_linear(
         given = f"{inputs.dtype}{list(inputs.shape)}"
         raise InputError(f"a {rows}x{columns} weight multiplies float32[batch, {columns}], not {given}")
     bias = checked_bias(bias, rows)
-    if plain.wanted():
+    if choice.plain():
         return plain.linear(inputs, weight, bias if bias.size else None)
     inputs = np.ascontiguousarray(inputs)
     outputs = np.empty((inputs.shape[0], rows), np.float32)
@@ -125,26 +134,15 @@ def _multiply(inputs: Floats, weight: SparseWeight, bias: Floats, outputs: Float
     nonzeros = weight.columns.size
     if batch * (nonzeros + _ROW * weight.shape[0]) > _GATHERED * nonzeros + _SETTING_UP and batch > 1:
         return _panels(inputs, weight, bias, outputs, threads)
-    values, signed, scale = factors(weight)
     source, target = inputs.reshape(-1), outputs.reshape(-1)
-
-    def work(first: int, last: int) -> None:
-        gather_rows(
-            source,
-            batch,
-            inputs.shape[1],
-            weight.starts,
-            weight.columns,
-            values,
-            signed,
-            scale,
-            bias,
-            target,
-            first,
-            last,
-        )
-
-    _spread(work, weight, 0.3 * batch * nonzeros, threads)
+    parts = (weight.starts, weight.columns, *factors(weight), bias, target)
+    arguments = (source, batch, inputs.shape[1], *parts)
+    seconds = _NONZERO * batch * nonzeros
+    if seconds < _SHORT:
+        members, count = team(seconds, threads)
+        gather_together(members, (shares(weight.shape[0], count), weight.shape[0]), arguments)
+    else:
+        _spread(lambda first, last: gather_rows(*arguments, first, last), weight, seconds * 1e9, threads)
     return bool(finite(source))
 
 
@@ -210,8 +208,14 @@ def _panels(inputs: Floats, weight: SparseWeight, bias: Floats, outputs: Floats,
         -(-count // fillers),
         fillers,
     )
-    nonzeros = int(weight.starts[-1])
-    used = workers(0.6 * nonzeros * vectors * count, threads)
+    nanoseconds = 0.8 * int(weight.starts[-1]) * (vectors + 0.7) * count
+    if nanoseconds < _SHORT * 1e9 and not isinstance(weight, Bitmask):
+        members, used = team(nanoseconds * 1e-9, threads)
+        tail = (weight.starts, weight.columns, *factors(weight), bias, target)
+        cut = (shares(weight.shape[0], used), weight.shape[0])
+        panels_together(members, cut, count, panels, (length, vectors, batch), tail)
+        return all(whole)
+    used = workers(nanoseconds, threads)
     block = shares(weight.shape[0], used)
     blocks = -(-weight.shape[0] // block)
 

@@ -1,28 +1,13 @@
 """Sparse products in plain NumPy: the reference, and what runs where the compiled loops are not wanted."""
 
-import os
-
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from weightsmith.errors import InputError
 from weightsmith.kernels.sparse.forms import SparseWeight, dense_rows
 
 _ROWS = 256
 """Rows that are dense at a time."""
-
-
-def wanted() -> bool:
-    """Whether `WEIGHTSMITH_KERNELS` asks for the plain products.
-
-    Raises:
-        InputError: it is neither empty nor `plain`.
-    """
-    given = os.environ.get("WEIGHTSMITH_KERNELS")
-    if given and given != "plain":
-        raise InputError(f"WEIGHTSMITH_KERNELS is '{given}': give 'plain', or leave it out for the fastest")
-    return bool(given)
 
 
 def linear(inputs: NDArray[np.float32], weight: SparseWeight, bias: NDArray[np.float32] | None) -> NDArray[np.float32]:
