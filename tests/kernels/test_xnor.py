@@ -255,3 +255,12 @@ def test_bits_are_counted_without_numpy_2(monkeypatch):
     expected = np.bitwise_count(words)
     monkeypatch.delattr(np, "bitwise_count")
     np.testing.assert_array_equal(xnor_plain.ones(words), expected)
+
+
+def test_a_large_batch_is_split_by_its_rows():
+    random = np.random.default_rng(8)
+    inputs, positive = random.standard_normal((300, 4100), np.float32), random.random((600, 4100)) < 0.5
+    words = words_of(pack_rows(positive), 4100)
+    counts = xnor_counts(pack_signs(inputs), words, 4100, threads=2)
+    signs = np.where(inputs >= 0, np.float32(1), np.float32(-1))
+    np.testing.assert_array_equal(counts, signs @ np.where(positive, np.float32(1), np.float32(-1)).T)

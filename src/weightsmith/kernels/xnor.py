@@ -60,6 +60,9 @@ PANEL = 256
 PAIR = 1e-10
 """Seconds for a pair of words, more or less: a team is formed, or threads of the pool woken, for what takes long."""
 
+_DEEP = 32
+"""Rows of activations in a task that are worth reading all weights for: threads then write to pages of their own."""
+
 _SHARES = 4
 """Tasks for each thread, so that one that is held up does not hold up all."""
 
@@ -244,8 +247,8 @@ def _share(kernel: Any, arguments: tuple[Any, ...], threads: int | None) -> None
         kernel(*team(seconds, threads), (0, tiles, 0, batch), *arguments)
         return
     tasks = _SHARES * (default_threads() if threads is None else threads)
-    if batch > weights:
-        rows = max(-(-batch // (tasks * LANES)), 1) * LANES
+    rows = max(-(-batch // (tasks * LANES)), 1) * LANES
+    if batch > weights or rows >= _DEEP:
         map_blocks(lambda start, stop: kernel(ALONE, 1, (0, tiles, start, stop), *arguments), batch, rows, threads)
     else:
         block = max(-(-tiles // (tasks * TILES)), 1) * TILES
