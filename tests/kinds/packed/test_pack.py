@@ -19,6 +19,7 @@ from weightsmith.kinds.packed import (
     save_packed,
     unpack,
 )
+from weightsmith.train.models.sparse_input import SparseInputLinear
 
 
 def settled(model: nn.Module, seed: int = 0) -> nn.Module:
@@ -348,3 +349,35 @@ def test_damaged_and_lying_files(trained, tmp_path):
     save_file({**tensors, "more": np.zeros(3, np.float32)}, bad, metadata)
     with pytest.raises(InputError, match="'more'"):
         load_packed(bad, network())
+
+
+class _Named(nn.Linear):
+    """Torch's own forward."""
+
+
+class _Doubled(nn.Linear):
+    def forward(self, input):  # noqa: A002 - the name that torch gave it
+        return 2 * super().forward(input)
+
+
+class _Padded(nn.Conv2d):
+    def _conv_forward(self, input, weight, bias):  # noqa: A002 - likewise
+        return super()._conv_forward(input + 1, weight, bias)
+
+
+def test_subclasses_are_packed_where_they_compute_the_same(tmp_path):
+    layers = [_Named(16, 16), SparseInputLinear(16, 16), _Doubled(16, 16)]
+    model = nn.Sequential(*layers).eval()
+    padded = _Padded(4, 4, 3).eval()
+    with torch.no_grad():
+        for layer in (*layers, padded):
+            layer.weight.copy_(torch.randn(layer.weight.shape).sign())
+    packed = pack(model, measure=False)
+    assert [type(layer) for layer in packed] == [BinaryLinear, BinaryLinear, _Doubled]
+    assert type(pack(padded, measure=False)) is _Padded
+    inputs = torch.randn(3, 16)
+    torch.testing.assert_close(packed(inputs), model(inputs), rtol=1e-5, atol=1e-4)
+    save_packed(packed, tmp_path / "packed.safetensors")
+    torch.testing.assert_close(
+        load_packed(tmp_path / "packed.safetensors", model)(inputs), model(inputs), rtol=1e-5, atol=1e-4
+    )

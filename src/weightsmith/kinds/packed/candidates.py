@@ -27,6 +27,21 @@ LAYERS: dict[type[nn.Module], dict[str, type[Layer]]] = {
 }
 """The packed layers that can stand for a layer of torch's, by the name of their form."""
 
+
+def stands_as(module: nn.Module) -> type[nn.Module]:
+    """The class of torch's that a packed layer has to match: that whose result a subclass keeps, else its own.
+
+    A subclass keeps it with torch's own `forward`, or where its attribute `computes` says so.
+    """
+    own = parametrize.type_before_parametrizations(module)
+    for base in LAYERS:
+        methods = [name for name in ("forward", "_conv_forward") if hasattr(base, name)]
+        kept = all(getattr(own, name, None) is getattr(base, name) for name in methods)
+        if issubclass(own, base) and (kept or getattr(own, "computes", None) is base):
+            return base
+    return own
+
+
 _FORMATS: dict[str, frozenset[Format]] = {
     "binary": frozenset({"binary"}),
     "ternary": frozenset({"ternary"}),
@@ -92,7 +107,7 @@ def _attribute(candidate: Candidate) -> str:
 def _reason(candidate: Candidate, keep: Patterns, whole: dict[int, str]) -> str:
     """Why a weight cannot be packed, whatever its values."""
     owner, info = candidate.owner, candidate.info
-    layer = parametrize.type_before_parametrizations(owner)
+    layer = stands_as(owner)
     reasons = {
         "kept as asked": matches(info.name, keep),
         "embeddings stay dense": info.role == "embedding",
@@ -128,7 +143,7 @@ def _leave_tied(found: list[Candidate]) -> None:
         first = by_name.get(candidate.info.tied_to or "")
         if first is None or first.owner is candidate.owner:
             continue
-        apart = type(first.owner) is not type(candidate.owner)
+        apart = stands_as(first.owner) is not stands_as(candidate.owner)
         for one, other in ((candidate, first), (first, candidate)):
             if not one.reason and (other.reason or apart):
                 one.reason = f"tied to {other.info.name}, which {'stays dense' if other.reason else 'is another layer'}"
@@ -141,7 +156,7 @@ def _forms(owner: nn.Module, values: Floats) -> dict[str, Encoded]:
     matrix = as_numpy(weight)
     zeros = float((matrix == 0).mean())
     found: dict[str, Encoded] = {}
-    for name in LAYERS[type(owner)]:
+    for name in LAYERS[stands_as(owner)]:
         if (name == "sparse" and zeros < _ZEROS) or (name == "ternary" and "binary" in found):
             continue
         try:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from weightsmith.kinds.graph import Graph, Node
-from weightsmith.kinds.packed.candidates import LAYERS, Candidate
+from weightsmith.kinds.packed.candidates import LAYERS, Candidate, stands_as
 from weightsmith.kinds.packed.choice import Choice
 from weightsmith.kinds.packed.convolution import arguments
 from weightsmith.kinds.packed.folding import affine, fold, norm_after
@@ -125,7 +125,7 @@ def _build(plan: Plan, kind: str, way: str) -> dict[int, Layer]:
                 return {key: build_xnor(owner, encoded, bias).eval()}
             weight = PackedWeight(encoded, way)
         given = arguments(owner) if isinstance(owner, nn.Conv2d) else {}
-        layers[key] = LAYERS[type(owner)][kind](weight, bias, **given).to(place).eval()
+        layers[key] = LAYERS[stands_as(owner)][kind](weight, bias, **given).to(place).eval()
     return layers
 
 

@@ -11,6 +11,7 @@ from weightsmith.errors import InputError, SourceError
 from weightsmith.kinds.binary import BinaryActivation
 from weightsmith.kinds.packed.binary_conv2d import BinaryConv2d
 from weightsmith.kinds.packed.binary_linear import BinaryLinear
+from weightsmith.kinds.packed.candidates import stands_as
 from weightsmith.kinds.packed.convolution import arguments
 from weightsmith.kinds.packed.folding import NORMS, FoldedNorm
 from weightsmith.kinds.packed.forms import fast_forms, tensor
@@ -109,7 +110,7 @@ def stand_in(path: str, module: nn.Module | None, options: Mapping[str, str]) ->
     """
     name = options["layer"]
     wanted = CLASSES[name]
-    if type(module) not in wanted:
+    if module is None or stands_as(module) not in wanted:
         has = "no such module" if module is None else f"a {type(module).__name__} there"
         raise InputError(
             f"'{printable(path[:200])}' is a {name} in the file, for a {wanted[0].__name__}, and the model has {has}"

@@ -12,7 +12,12 @@ class SparseInputLinear(nn.Linear):
     """`nn.Linear` that also takes rows as a sparse CSR tensor (batch, in_features).
 
     Work and memory then follow the values that are not zero, forward and backward; the result is the same to rounding.
+
+    Attributes:
+        computes: the class of torch's that has the same result for dense rows, so that packed layers can stand for it.
     """
+
+    computes = nn.Linear
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the name that torch gave it
         """(batch, in_features), dense or sparse CSR -> (batch, out_features)."""
