@@ -60,6 +60,8 @@ def pack_run(
         print_json(**_facts(run, rebuilt, target, choices, report, picture))
     else:
         _print_choices(choices, console())
+        if rebuilt.note:
+            console().print(rebuilt.note, markup=False, style="dim", soft_wrap=True)
         if report is not None:
             print_report(report, split, console())
         before = sum(parameter.nbytes for parameter in rebuilt.model.parameters())
@@ -140,7 +142,7 @@ def _facts(
         "output": str(target),
         "bytes": {"before": before, "after": target.stat().st_size},
         "weights": weights,
-        "notes": list(choices.notes),
+        "notes": [*choices.notes, *([rebuilt.note] if rebuilt.note else [])],
         "report": report and report.to_json(),
         "picture": picture and str(picture),
     }

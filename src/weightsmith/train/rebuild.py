@@ -4,14 +4,15 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import update_bn
 
-from weightsmith.errors import InputError
+from weightsmith.errors import InputError, SourceError
 from weightsmith.kinds.binary.activation import replace_activations
 from weightsmith.store import Run
+from weightsmith.train import checkpoint
 from weightsmith.train.data import Data, load_data
 from weightsmith.train.models import build_model
-from weightsmith.train.models.sparse_input import SparseInputLinear
 from weightsmith.train.recipe import Recipe
 
 
@@ -23,17 +24,20 @@ class Rebuilt:
         model: in evaluation mode, with the weights the run kept, as they are used: binary ones are binary.
         data: the rows, split as in the training.
         step: the step of the weights.
+        note: where the running statistics of batch norm come from, if they are not those of the training.
     """
 
     model: nn.Module
     data: Data
     step: int
+    note: str = ""
 
 
 def rebuild(run: Run) -> Rebuilt:
     """Build a run's model from its recipe and fill it from the snapshot that the run kept (`best`, else the last).
 
-    Snapshots hold weights alone: the running statistics of batch norm are measured anew over the training rows.
+    Snapshots hold weights alone: the running statistics of batch norm are those of the run's checkpoint where it has
+    them of the same step, else they are measured anew over the training rows.
 
     Raises:
         InputError: the run has no recipe, or had data or a model of its own, or the recipe now builds another model.
@@ -51,14 +55,17 @@ def rebuild(run: Run) -> Rebuilt:
     model = build_model(recipe, data)
     if recipe.kind.name == "binary" and recipe.kind.options.get("activations") == "binary":
         replace_activations(model, "clipped")  # how gradients pass makes no difference here
-    for module in model.modules():
-        if type(module) is SparseInputLinear:  # rows come dense here, and a plain layer is what others know
-            module.__class__ = nn.Linear
     best = [snapshot.step for snapshot in run.snapshots() if snapshot.label == "best"]
     step = best[-1] if best else max((snapshot.step for snapshot in run.snapshots()), default=0)
     _fill(model, run, step)
-    _measure_batch_norm(model, data, recipe.batch_size)
-    return Rebuilt(model.eval(), data, step)
+    note = ""
+    if any(isinstance(module, _BatchNorm) for module in model.modules()) and not _fill_buffers(model, run, step):
+        _measure_batch_norm(model, data, recipe.batch_size)
+        note = (
+            "the running statistics of batch norm were measured anew over the training rows: "
+            f"the run has no checkpoint of step {step:,}"
+        )
+    return Rebuilt(model.eval(), data, step, note)
 
 
 def _fill(model: nn.Module, run: Run, step: int) -> None:
@@ -68,6 +75,24 @@ def _fill(model: nn.Module, run: Run, step: int) -> None:
             if name not in source or source[name].shape != tuple(parameter.shape):
                 raise InputError(f"run {run.id} has no weight '{name}' of this shape: its model has changed since")
             parameter.copy_(torch.tensor(source[name].read().astype("float32")))
+
+
+def _fill_buffers(model: nn.Module, run: Run, step: int) -> bool:
+    """Take the buffers of a step from the run's checkpoint; False, and nothing changes, where it does not have them."""
+    try:
+        saved = checkpoint.load(run.files / checkpoint.FOLDER, torch.device("cpu"))
+    except SourceError:  # damaged: what it held can be measured
+        return False
+    state, best = saved or ({}, None)
+    buffers = dict(model.named_buffers())
+    for at, held in (("position", state.get("model")), ("best", best)):
+        if held is None or state[at]["step"] != step:
+            continue
+        if all(name in held and held[name].shape == buffer.shape for name, buffer in buffers.items()):
+            for name, buffer in buffers.items():
+                buffer.copy_(held[name])
+            return True
+    return False
 
 
 def _measure_batch_norm(model: nn.Module, data: Data, batch_size: int) -> None:
