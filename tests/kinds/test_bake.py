@@ -98,3 +98,11 @@ def test_the_parametrization_of_a_bias_stays():
     inputs = torch.randn(3, 5)
     assert torch.equal(model(inputs), copied(inputs))
     assert torch.equal(copy.deepcopy(model)(inputs), model(inputs))
+
+
+def test_what_is_no_module_is_refused():
+    for function in (kinds.bake, kinds.shrink):
+        with pytest.raises(InputError, match="not those of a NoneType"):
+            function(None)
+    with pytest.raises(InputError, match="evaluate is a function"):
+        kinds.sensitivity(nn.Linear(4, 4), None)

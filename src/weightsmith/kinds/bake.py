@@ -22,8 +22,11 @@ def bake(model: nn.Module) -> list[str]:
         Names of the weights that were baked.
 
     Raises:
-        InputError: a weight that another parametrization computes as well, of which the kind is but a part.
+        InputError: no module, or a weight that another parametrization computes as well, of which the kind is but a
+            part.
     """
+    if not isinstance(model, nn.Module):
+        raise InputError(f"only the weights of a torch.nn.Module can be baked, not those of a {type(model).__name__}")
     model = unwrap(model)
     found = [(path, module, name) for path, module in model.named_modules() for name in _of_a_kind(module)]
     for path, module, name in found:

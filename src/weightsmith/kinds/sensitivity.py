@@ -84,6 +84,8 @@ def sensitivity(
     choose(to, get_args(Target), "target")
     if not 0 <= sparsity < 1:
         raise InputError(f"sparsity is a share of zeros from 0 up to below 1, not {sparsity!r}")
+    if not callable(evaluate):
+        raise InputError(f"evaluate is a function from the model to a number, not a {type(evaluate).__name__}")
     sites, left = plain(*select(model, include, exclude))
     require(sites, "tried", left)
     sizes = {info.name: info.size for info in matrices(model)}

@@ -381,3 +381,25 @@ def test_subclasses_are_packed_where_they_compute_the_same(tmp_path):
     torch.testing.assert_close(
         load_packed(tmp_path / "packed.safetensors", model)(inputs), model(inputs), rtol=1e-5, atol=1e-4
     )
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.bool, torch.complex64])
+def test_inputs_that_are_no_floats_are_refused(dtype):
+    linear, image = nn.Linear(8, 8), nn.Conv2d(8, 8, 1)
+    with torch.no_grad():
+        for layer in (linear, image):
+            layer.weight.copy_(torch.randn(layer.weight.shape).sign())
+    for layer, inputs in ((linear, torch.ones(2, 8)), (image, torch.ones(2, 8, 3, 3))):
+        packed = pack(layer, measure=False)
+        with pytest.raises(InputError, match="inputs are floating-point numbers"):
+            packed(inputs.to(dtype))
+
+
+@pytest.mark.parametrize("sample", ["x", torch.randn(2, 3), {"nothing": 1}, 7])
+def test_samples_that_the_model_cannot_take(sample):
+    model = nn.Sequential(nn.Linear(8, 8))
+    with torch.no_grad():
+        model[0].weight.copy_(torch.randn(8, 8).sign())
+    with pytest.raises(InputError, match="the model cannot take the sample: ") as caught:
+        pack(model, sample=sample)
+    assert "\n" not in str(caught.value)

@@ -8,13 +8,19 @@ from statistics import median
 import torch
 from torch import Tensor, nn
 
+from weightsmith.errors import InputError
+
 _ROUNDS = 7
 _LONGEST = 0.3
 """Seconds for each layer's rounds, after which fewer have to do."""
 
 
 def observe(model: nn.Module, sample: object, owners: Collection[int]) -> dict[int, Tensor]:
-    """What each of these modules is given when the model runs a sample, by `id`; of several calls the first."""
+    """What each of these modules is given when the model runs a sample, by `id`; of several calls the first.
+
+    Raises:
+        InputError: the model cannot take the sample.
+    """
     seen: dict[int, Tensor] = {}
 
     def note(module: nn.Module, args: tuple[object, ...]) -> None:
@@ -24,6 +30,9 @@ def observe(model: nn.Module, sample: object, owners: Collection[int]) -> dict[i
     handles = [module.register_forward_pre_hook(note) for module in model.modules() if id(module) in owners]
     try:
         run(model, sample)
+    except (TypeError, ValueError, RuntimeError, LookupError, AttributeError) as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise InputError(f"the model cannot take the sample: {reason}") from error
     finally:
         for handle in handles:
             handle.remove()

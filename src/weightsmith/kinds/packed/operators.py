@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.grad import conv2d_input
 
+from weightsmith.errors import InputError
 from weightsmith.kinds.packed.forms import FORMS, Geometry, floats
 from weightsmith.packing import matrix_shape
 
@@ -148,13 +149,21 @@ packed_linear.register_autograd(_linear_gradients, setup_context=_remember)
 packed_convolution.register_autograd(_convolution_gradients, setup_context=_remember)
 
 
+def _require_floats(inputs: Tensor) -> None:
+    """Refuse whole numbers and bools as the dense layers do: to give results in their type would cut fractions off."""
+    if not inputs.is_floating_point():
+        raise InputError(f"inputs are floating-point numbers, not {str(inputs.dtype).removeprefix('torch.')}")
+
+
 def plain_linear(inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """The dense product, in the inputs' type."""
+    _require_floats(inputs)
     offset = None if bias is None else bias.to(inputs.dtype)
     return F.linear(inputs, weight.to(inputs.dtype), offset).to(inputs.dtype)
 
 
 def plain_convolution(inputs: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> Tensor:
     """The dense convolution, in the inputs' type."""
+    _require_floats(inputs)
     offset = None if bias is None else bias.to(inputs.dtype)
     return F.conv2d(inputs, weight.to(inputs.dtype), offset, *geometry).to(inputs.dtype)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
+from weightsmith.errors import InputError
 from weightsmith.kinds.bake import bake
 from weightsmith.kinds.graph import Graph, Node, trace
 from weightsmith.kinds.shares import check_sparsity
@@ -85,6 +86,8 @@ def shrink(model: nn.Module, sparsity: float | None = None) -> Shrunk:
     """
     if sparsity is not None:
         check_sparsity(sparsity)
+    if not isinstance(model, nn.Module):
+        raise InputError(f"only the layers of a torch.nn.Module can be shrunk, not those of a {type(model).__name__}")
     model = unwrap(model)
     trace(model)  # refuses before anything is changed
     bake(model)
