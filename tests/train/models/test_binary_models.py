@@ -84,7 +84,11 @@ def test_a_recipe_flips_weights():
 
 def test_the_recipes_seed_decides_what_is_drawn():
     def weights(run_seed, **kind):
-        recipe = LARQ | {"seed": run_seed, "kind": {"name": "binary", "stochastic": True, **kind}, "budget": {"steps": 2}}
+        recipe = LARQ | {
+            "seed": run_seed,
+            "kind": {"name": "binary", "stochastic": True, **kind},
+            "budget": {"steps": 2},
+        }
         return train(recipe, progress=False).model.state_dict()
 
     name = "hidden.parametrizations.weight.original"
