@@ -35,17 +35,16 @@ SMALL_CNN = {
 
 SPARSIFIERS: dict[str, dict[str, object]] = {
     "magnitude, global": {},
-    "magnitude, layer": {"scope": "layer"},
+    "magnitude, layer": {"scope": "layer", "exclude": ["convolutions.0.weight", "output.weight"]},
     "magnitude, erk": {"scope": "erk"},
     "set": {"method": "set"},
     "rigl": {"method": "rigl"},
     "snip": {"method": "snip"},
-    "wanda": {"method": "wanda"},
     "movement": {"method": "movement"},
-    "l0": {"method": "l0", "sparsity": None, "strength": 1e-6},
-    "spred": {"method": "spred", "sparsity": None, "strength": 1e-5},
-    "l1": {"method": "l1", "sparsity": None, "strength": 1e-5},
-    "group_lasso": {"method": "group_lasso", "sparsity": None, "strength": 1e-3},
+    "l0": {"method": "l0", "sparsity": None, "strength": 4e-6},
+    "spred": {"method": "spred", "sparsity": None, "strength": 1e-4},
+    "l1": {"method": "l1", "sparsity": None, "strength": 1e-4},
+    "group_lasso": {"method": "group_lasso", "sparsity": None, "strength": 3e-3},
 }
 
 

@@ -55,6 +55,20 @@ def test_the_examples_of_the_analysis_page_run(tmp_path, monkeypatch):
     assert known["liked"].units.tolist() == [0, 7]
 
 
+def test_the_example_of_the_shipping_page_runs(tmp_path, monkeypatch):
+    import torch
+
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "shipping.md").read_text(), re.DOTALL)
+    known: dict = {}
+    exec(compile(block, "docs/shipping.md", "exec"), known)
+    inputs = torch.randn(32, 64)
+    expected = known["model"](inputs)
+    for model in (known["packed"], known["again"], known["plain"]):
+        torch.testing.assert_close(model(inputs), expected, rtol=1e-4, atol=1e-4)
+
+
 def test_every_public_name_can_be_imported():
     import weightsmith as ws
 

@@ -118,7 +118,7 @@ def _draw(run: "Run", rebuilt: "Rebuilt", report: "PackReport", split: str, targ
     from weightsmith.plots.style import theme_named
     from weightsmith.plots.subject import run_line
 
-    line = run_line(run, f"weights of step {rebuilt.step:,}", f"{split} rows of {rebuilt.data.name}")
+    line = run_line(run, f"weights of step {rebuilt.step:,}", f"{split} rows of {Path(rebuilt.data.name).name}")
     return save(draw_report(report, theme_named(theme), line), target.with_suffix(".report.png"))
 
 

@@ -26,8 +26,8 @@ costs accuracy.
 class Gradual(Sparsifier):
     """What methods have in common that mask the weights of the lowest score (Zhu & Gupta 2017, "To prune, or not").
 
-    From the schedule's end on the number of zeros is exactly the share, rounded; before, a hundredth more of the weights
-    than are due may be left.
+    From the schedule's end on the number of zeros is exactly the share, rounded; before, a hundredth more weights than
+    are due may be left.
 
     Attributes:
         sparsity: final share of zeros, from 0 up to but not including 1.
