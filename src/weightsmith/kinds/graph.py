@@ -124,13 +124,13 @@ def trace(model: nn.Module) -> Graph:
 
 
 def _is_step(module: nn.Module) -> bool:
-    """Whether a module is one step: torch's own, one made from its Linear, one with parametrized weights, or ours."""
+    """Whether a module is one step: torch's own, made from its Linear or Dropout, parametrized, or ours."""
     kind = type(module)
     own = kind.__module__.startswith("weightsmith.kinds")
     torchs = kind.__module__.startswith("torch.") and not isinstance(
         module, (nn.Sequential, nn.ModuleList, nn.ModuleDict)
     )
-    return own or torchs or isinstance(module, nn.Linear) or parametrize.is_parametrized(module)
+    return own or torchs or isinstance(module, (nn.Linear, nn.Dropout)) or parametrize.is_parametrized(module)
 
 
 class _Tracer(fx.Tracer):

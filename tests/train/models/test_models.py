@@ -90,6 +90,7 @@ CHANGES = {
     "heads": 4,
     "activation": "tanh",
     "dropout": 0.5,
+    "input_dropout": 0.5,
 }
 
 

@@ -8,7 +8,7 @@ from weightsmith.train import train
 from weightsmith.train.data import Split
 from weightsmith.train.data.standardization import of_sparse
 from weightsmith.train.models.feedforward import MLP, Linear
-from weightsmith.train.models.sparse_input import SparseInputLinear
+from weightsmith.train.models.sparse_input import SparseInputDropout, SparseInputLinear
 
 
 def _rows(count: int = 40, features: int = 60, seed: int = 0) -> csr_array:
@@ -49,6 +49,17 @@ def test_nan_in_a_weight_reaches_only_the_rows_that_use_it():
         layer.weight[0, 2] = float("nan")
     output = layer(_sparse(csr_array(np.array([[1.0, 0, 0], [0, 0, 1.0]], dtype=np.float32))))
     assert torch.isnan(output).ravel().tolist() == [False, True]
+
+
+def test_dropout_drops_its_share_of_the_values_and_scales_the_others():
+    rows = _sparse(_rows(200))
+    dropout = SparseInputDropout(0.25)
+    dropped = dropout(rows)
+    assert dropped.layout is torch.sparse_csr
+    kept = dropped.values() != 0
+    assert abs(kept.double().mean().item() - 0.75) < 0.05
+    torch.testing.assert_close(dropped.values()[kept], rows.values()[kept] / 0.75)
+    torch.testing.assert_close(dropout.eval()(rows).to_dense(), rows.to_dense())
 
 
 def test_batches_are_scaled_as_dense_ones_are():

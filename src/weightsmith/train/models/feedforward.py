@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from weightsmith.train.models.options import Activation, Dropout, Sizes, activation_module
-from weightsmith.train.models.sparse_input import SparseInputLinear
+from weightsmith.train.models.sparse_input import SparseInputDropout, SparseInputLinear
 
 
 class Linear(nn.Module):
@@ -43,6 +43,7 @@ class MLP(nn.Module):
         hidden: units of each hidden layer.
         activation: after each hidden layer.
         dropout: share of hidden units zeroed in training.
+        input_dropout: share of inputs zeroed in training (Srivastava et al., 2014, section 7).
         batch_norm: normalize before each activation (Ioffe and Szegedy, 2015); the layer's own bias is then left out.
     """
 
@@ -56,9 +57,11 @@ class MLP(nn.Module):
         hidden: Sizes = [300, 100],  # noqa: B006 - read only, and shown as the option's default
         activation: Activation = "relu",
         dropout: Dropout = 0.0,
+        input_dropout: Dropout = 0.0,
         batch_norm: bool = False,
     ) -> None:
         super().__init__()
+        self.input_dropout = SparseInputDropout(input_dropout)
         sizes = [math.prod(input_shape), *hidden]
         self.hidden = nn.ModuleList(
             (nn.Linear if place else SparseInputLinear)(given, units, bias=not batch_norm)
@@ -71,7 +74,7 @@ class MLP(nn.Module):
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """(batch, *input_shape), or sparse CSR rows -> (batch, outputs)."""
-        units = _as_rows(inputs)
+        units = self.input_dropout(_as_rows(inputs))
         for layer, norm, activation in zip(self.hidden, self.norms, self.activations, strict=True):
             units = self.dropout(activation(norm(layer(units))))
         predicted: torch.Tensor = self.output(units)

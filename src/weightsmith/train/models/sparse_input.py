@@ -1,4 +1,4 @@
-"""A linear layer whose input may be sparse rows: text and other features of which few are not zero."""
+"""Layers whose input may be sparse rows: text and other features of which few are not zero."""
 
 from typing import Any
 
@@ -25,6 +25,19 @@ class SparseInputLinear(nn.Linear):
             return super().forward(input)
         product = torch.sparse.mm(input, self.weight.t()) if input.is_cuda else _multiply(input, self.weight)
         return product if self.bias is None else product + self.bias
+
+
+class SparseInputDropout(nn.Dropout):
+    """`nn.Dropout` that also takes rows as a sparse CSR tensor; the values that are zero stay so, dropped or not."""
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the name that torch gave it
+        """Any shape, or sparse CSR -> the same."""
+        if input.layout is not torch.sparse_csr:
+            return super().forward(input)
+        kept = super().forward(input.values())
+        return torch.sparse_csr_tensor(
+            input.crow_indices(), input.col_indices(), kept, input.shape, check_invariants=False
+        )
 
 
 def _multiply(rows: Tensor, weight: Tensor) -> Tensor:
