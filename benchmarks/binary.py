@@ -1,18 +1,16 @@
 """How fast layers of binary weights are beside PyTorch's dense ones: `python benchmarks/binary.py [--json]`.
 
-Rivals take turns, so that whatever else the machine does meets all of them; the medians are compared.
+Rivals take turns (see `turns.py`), and medians are compared.
 """
 
 import argparse
 import json
-import time
-from collections.abc import Callable
-from statistics import median
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from turns import seconds
 
 from weightsmith.kernels.binary import binary_linear, ternary_linear, tile
 from weightsmith.kernels.binary_convolution import binary_convolution
@@ -22,24 +20,8 @@ from weightsmith.kernels.bits import pack_rows
 THREADS = 2
 LINEAR = ((4096, 4096, 1), (4096, 4096, 8), (4096, 4096, 64), (4096, 4096, 256), (1024, 784, 1), (10, 1024, 1))
 CONVOLUTIONS = ((128, 28, 1), (128, 28, 8), (256, 14, 1))
-SECONDS = 2.0
-"""Time for one case; at least five rounds and at most a hundred."""
 
-Rivals = dict[str, Callable[[], object]]
 Result = dict[str, object]
-
-
-def seconds(rivals: Rivals) -> dict[str, float]:
-    taken: dict[str, list[float]] = {name: [] for name in rivals}
-    for call in rivals.values():
-        call()
-    began = time.perf_counter()
-    while len(taken["float32"]) < 5 or (time.perf_counter() - began < SECONDS and len(taken["float32"]) < 100):
-        for name, call in rivals.items():
-            start = time.perf_counter()
-            call()
-            taken[name].append(time.perf_counter() - start)
-    return {name: median(times) for name, times in taken.items()}
 
 
 def weights(rows: int, columns: int) -> NDArray[np.bool_]:

@@ -1,19 +1,17 @@
-"""Sparse products beside PyTorch's and SciPy's: `python benchmarks/sparse.py [--quick | --small | --conv] [--fastest]`.
+"""Sparse products beside PyTorch's and SciPy's: `python benchmarks/sparse.py [--quick | --small | --conv]`.
 
-Rivals take turns, so that whatever else the machine does meets all of them; the medians are compared, or with
-`--fastest` the fastest rounds, for a machine that others use. Times are of whole calls from Python.
+Rivals take turns (see `turns.py`), and medians are compared. Times are of whole calls from Python.
 """
 
 import argparse
 import json
-import time
 from collections.abc import Callable
-from statistics import median
 from typing import Any
 
 import numpy as np
 import scipy.sparse
 import torch
+from turns import seconds
 
 from weightsmith.kernels.sparse import from_dense, resident_bytes, sparse_convolution, sparse_linear
 
@@ -22,26 +20,6 @@ BATCHES = (1, 8, 16, 64, 256)
 SPARSITIES = (0.8, 0.9, 0.95, 0.98)
 
 Rivals = dict[str, Callable[[], object]]
-
-summary: Callable[[list[float]], float] = median
-
-
-def seconds(rivals: Rivals, rounds: int) -> dict[str, float]:
-    """Time of each; a round calls each so often that it takes about a millisecond, at most 50 times."""
-    repeats = {}
-    for name, call in rivals.items():
-        call()
-        start = time.perf_counter()
-        call()
-        repeats[name] = min(50, max(1, int(1e-3 / max(1e-7, time.perf_counter() - start))))
-    taken: dict[str, list[float]] = {name: [] for name in rivals}
-    for _ in range(rounds):
-        for name, call in rivals.items():
-            start = time.perf_counter()
-            for _ in range(repeats[name]):
-                call()
-            taken[name].append((time.perf_counter() - start) / repeats[name])
-    return {name: summary(times) for name, times in taken.items()}
 
 
 def sparse(shape: tuple[int, int], sparsity: float) -> np.ndarray[Any, np.dtype[np.float32]]:
@@ -99,7 +77,7 @@ def convolutions(rounds: int) -> list[Any]:
 
 def show(cases: list[Any]) -> None:
     names = ("dense", "bfloat16", "torch csr", "scipy", "csr", "bitmask", "signs")
-    print(f"{THREADS} threads, {summary.__name__}; milliseconds (times faster than dense float32)")
+    print(f"{THREADS} threads, medians; milliseconds (times faster than dense float32)")
     print(f"{'':26}{'zeros':>6}{'batch':>6}" + "".join(f"{name:>16}" for name in names))
     for case in cases:
         took = case["seconds"]
@@ -115,12 +93,9 @@ def main() -> None:
     options.add_argument("--quick", action="store_true", help="only 80 %% and 95 %%, batch 1, 16 and 64")
     options.add_argument("--small", action="store_true", help="the layers of LeNet-300-100 instead of 4096x4096")
     options.add_argument("--conv", action="store_true", help="3x3 convolutions instead")
-    options.add_argument("--fastest", action="store_true", help="compare the fastest rounds, not the medians")
     options.add_argument("--json", action="store_true", help="print one JSON object")
-    options.add_argument("--rounds", type=int, default=15)
+    options.add_argument("--rounds", type=int, default=7)
     given = options.parse_args()
-    global summary
-    summary = min if given.fastest else median
     torch.set_num_threads(THREADS)
     if given.conv:
         cases = convolutions(given.rounds)
@@ -128,14 +103,14 @@ def main() -> None:
         cases = [
             case
             for shape in ((300, 784), (100, 300))
-            for case in linear(shape, (0.9, 0.95, 0.99), (1, 64), 3 * given.rounds)
+            for case in linear(shape, (0.9, 0.95, 0.99), (1, 64), given.rounds)
         ]
     elif given.quick:
         cases = linear((4096, 4096), (0.8, 0.95), (1, 16, 64), given.rounds)
     else:
         cases = linear((4096, 4096), SPARSITIES, BATCHES, given.rounds)
     if given.json:
-        print(json.dumps({"threads": THREADS, "summary": summary.__name__, "cases": cases}))
+        print(json.dumps({"threads": THREADS, "cases": cases}))
     else:
         show(cases)
 

@@ -1,18 +1,16 @@
 """How fast products of signs are beside PyTorch's dense ones: `python benchmarks/xnor.py [--json]`.
 
-Activations are packed anew for every call, and calls are those a layer would make. Rivals take turns, each with a burst
-of calls as in a loop of one model, so that whatever else the machine does meets all of them; medians are compared.
+Activations are packed anew for every call, and calls are those a layer would make. Rivals take turns (see `turns.py`),
+and medians are compared.
 """
 
 import argparse
 import json
-import time
-from collections.abc import Callable
-from statistics import median
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from turns import seconds
 
 from weightsmith.kernels.bits import pack_rows
 from weightsmith.kernels.xnor import pack_signs, words_of, xnor_linear, xnor_linear_bits
@@ -24,30 +22,10 @@ from weightsmith.kernels.xnor_convolution import (
 )
 
 THREADS = 2
-ROUNDS = 5
-BURST = 0.15
-"""Seconds that each rival's calls take in one round, at least three of them."""
 
 SIZE = 4096
 CHANNELS, PIXELS = 128, 28
 Row = dict[str, str | int | float]
-
-
-def seconds(rivals: dict[str, Callable[[], object]]) -> dict[str, float]:
-    taken: dict[str, list[float]] = {name: [] for name in rivals}
-    for call in rivals.values():
-        call()
-    for _ in range(ROUNDS):
-        for name, call in rivals.items():
-            call()
-            until = time.perf_counter() + BURST
-            burst: list[float] = []
-            while time.perf_counter() < until or len(burst) < 3:
-                start = time.perf_counter()
-                call()
-                burst.append(time.perf_counter() - start)
-            taken[name].append(median(burst))
-    return {name: median(times) for name, times in taken.items()}
 
 
 def linear(batch: int) -> Row:
