@@ -409,6 +409,20 @@ def test_first_matching_pattern_wins_and_the_rest_is_left():
     assert decisions["6.weight"].reason == "no pattern matches it"
 
 
+def test_kept_leaves_everything_as_it_is():
+    model = nn.Sequential(nn.Linear(5, 4), nn.LayerNorm(4), nn.Linear(4, 3))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.uniform_(1, 2)
+    before = copy.deepcopy(model.state_dict())
+    decisions = init.apply(model, "kept")
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert {(decision.scheme, decision.reason) for decision in decisions} == {("left", "kept as it is")}
+    init.apply(model, {"0.*": "kept", "*": "zeros"})
+    assert torch.equal(model[0].weight, before["0.weight"])
+    assert (model[2].weight == 0).all()
+
+
 def test_biases_follow_only_patterns_that_name_them():
     model = nn.Sequential(nn.Linear(50, 40), nn.LayerNorm(40))
     init.apply(model, {"*": {"name": "normal", "std": 1.0}})
@@ -437,6 +451,7 @@ def test_options():
         ({"*": 3}, "needs a scheme's name"),
         ({"*": {"std": 3}}, "needs a scheme's name"),
         ({"name": "auto", "gain": 2}, "'auto' takes no options"),
+        ({"name": "kept", "gain": 2}, "'kept' takes no options"),
         ("dirac", "'0.weight' cannot start as dirac"),
         ({"0.bias": "he_normal"}, "'0.bias' cannot start as he_normal"),
         ({"name": "normal", "std": "big"}, "'0.weight' cannot start as normal"),

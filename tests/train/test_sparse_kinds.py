@@ -54,6 +54,17 @@ def test_a_recipe_trains_sparse_weights(method: str) -> None:
     assert result.last.validation.metric > 0.5
 
 
+def test_a_trained_model_is_pruned_and_goes_on() -> None:
+    trained = train(BASE, progress=False).model
+    before = {name: weight.clone() for name, weight in trained.state_dict().items() if weight.dim() > 1}
+    still = {"name": "gradient_descent", "lr": 1e-9}
+    pruned = train(recipe("wanda", init="kept", optimizer=still, budget={"epochs": 1}), model=trained, progress=False)
+    for name, weight in before.items():
+        after = pruned.model.get_submodule(name.removesuffix(".weight")).weight
+        assert (after == 0).double().mean() == pytest.approx(0.8, abs=0.02)
+        torch.testing.assert_close(after[after != 0], weight[after != 0], rtol=0, atol=1e-6)
+
+
 @pytest.mark.parametrize("method", ["magnitude", "structured", "spred", "rigl"])
 def test_the_best_weights_are_sparse_ones(method: str) -> None:
     result = train(recipe(method, budget={"epochs": 4, "keep": "best"}), progress=False)

@@ -15,7 +15,7 @@ from weightsmith.init.blocks import blocks, overlap
 from weightsmith.init.choice import Choice, Slot, choose_automatically, opens_forget_gate
 from weightsmith.init.decision import Decision, Decisions
 from weightsmith.init.following import follow
-from weightsmith.init.schemes import find_scheme, spread
+from weightsmith.init.schemes import RULES, find_scheme, spread
 from weightsmith.names import matches, suggestion
 from weightsmith.seeding import generator_for
 from weightsmith.sources.module import describe, unwrap
@@ -42,8 +42,9 @@ def apply(
 
     Args:
         model: any module; wrappers (DDP, `torch.compile`, ...) are looked through, parametrizations are inverted.
-        scheme: `"auto"`, a name from `SCHEMES`, `{"name": ..., option: ...}`, or a mapping from shell patterns over
-            weight names to any of these. The first pattern that matches wins; what none matches is left as it is.
+        scheme: `"auto"`, `"kept"` (everything stays as it is), a name from `SCHEMES`, `{"name": ..., option: ...}`, or
+            a mapping from shell patterns over weight names to any of these. The first pattern that matches wins; what
+            none matches is left as it is.
             Biases and norms follow `"auto"` (zeros and ones) unless a pattern names them outright.
         sample: one batch, run once where the activations cannot be traced: a tensor, a tuple of arguments or a
             dictionary of keyword arguments.
@@ -101,9 +102,9 @@ def _wishes(scheme: str | Mapping[str, Any]) -> dict[str, Wish]:
         if not isinstance(pattern, str):
             raise InputError(f"a pattern over weight names is a text, not {pattern!r}")
         name, options = _named(wish, pattern)
-        if name == "auto" and options:
-            raise InputError(f"scheme 'auto' takes no options, and '{pattern}' gives {', '.join(options)}")
-        if name != "auto":
+        if name in RULES and options:
+            raise InputError(f"scheme '{name}' takes no options, and '{pattern}' gives {', '.join(options)}")
+        if name not in RULES:
             find_scheme(name).completed(options)
     return dict(scheme)
 
@@ -169,6 +170,8 @@ def _wished(slot: Slot, wishes: Mapping[str, Wish], names: list[str]) -> Choice:
         if not any(matches(name, pattern) for name in names):
             continue
         name, options = _named(wish, pattern)
+        if name == "kept":
+            return Choice(None, reason="kept as it is")
         automatic = choose_automatically(slot)
         if name == "auto" or not (_drawable(slot.tensor) and _meant(slot, pattern)):
             return automatic

@@ -204,6 +204,10 @@ SCHEMES: dict[str, Scheme] = {
 }
 
 
+RULES = ("auto", "kept")
+"""What may stand for a scheme and takes no options: chosen weight by weight, or left as it is."""
+
+
 def find_scheme(name: str) -> Scheme:
     """The scheme of a name or alias, with or without torch's closing underscore.
 
@@ -214,7 +218,7 @@ def find_scheme(name: str) -> Scheme:
     for scheme in SCHEMES.values():
         if plain == scheme.name or plain in scheme.aliases:
             return scheme
-    every = ["auto", *SCHEMES, *(alias for scheme in SCHEMES.values() for alias in scheme.aliases)]
+    every = [*RULES, *SCHEMES, *(alias for scheme in SCHEMES.values() for alias in scheme.aliases)]
     return SCHEMES[choose(plain, every, "scheme")]
 
 

@@ -99,13 +99,13 @@ def _fill_model(recipe: "Recipe", plain: dict[str, Any]) -> None:
 
 
 def _check_init(recipe: "Recipe") -> Iterator[str]:
-    from weightsmith.init.schemes import find_scheme
+    from weightsmith.init.schemes import RULES, find_scheme
 
     wishes = recipe.init.weights
     for pattern, wish in ({"": recipe.init.scheme} if wishes is None else wishes).items():
         path = f"init.{pattern}" if pattern else "init"
         name, options = _named(wish, path)
-        if name == "auto":
+        if name in RULES:
             yield from (unknown_field(path, option, []) for option in options)
             continue
         try:
