@@ -7,7 +7,18 @@ safetensors file; `weightsmith.sources` reads and writes the file itself (`read_
 from weightsmith.packing.check import check_encoded
 from weightsmith.packing.decode import blocks, decode
 from weightsmith.packing.encode import encode
-from weightsmith.packing.encoded import FORMATS, Alphabet, Array, Encoded, Floats, Format, Layout, Values, matrix_shape
+from weightsmith.packing.encoded import (
+    FORMATS,
+    SPARSE,
+    Alphabet,
+    Array,
+    Encoded,
+    Floats,
+    Format,
+    Layout,
+    Values,
+    matrix_shape,
+)
 from weightsmith.packing.names import METADATA, VERSION, from_tensors, to_tensors
 from weightsmith.packing.sizes import Candidate
 from weightsmith.packing.smallest import Smallest, smallest
@@ -15,6 +26,7 @@ from weightsmith.packing.smallest import Smallest, smallest
 __all__ = [
     "FORMATS",
     "METADATA",
+    "SPARSE",
     "VERSION",
     "Alphabet",
     "Array",

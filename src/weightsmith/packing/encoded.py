@@ -17,7 +17,7 @@ FORMATS: Final[tuple[Format, ...]] = get_args(Format)
 ALPHABETS: Final[tuple[Alphabet, ...]] = get_args(Alphabet)
 FLOATS: Final[tuple[Floats, ...]] = get_args(Floats)
 VALUES: Final[tuple[Values, ...]] = get_args(Values)
-SPARSE: Final[frozenset[str]] = frozenset({"bitmask", "csr", "gaps", "fan_in"})
+SPARSE: Final[frozenset[Format]] = frozenset({"bitmask", "csr", "gaps", "fan_in"})
 
 MOST_COLUMNS: Final = 1 << 16
 """Columns that 16-bit indices reach."""

@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.modules.batchnorm import _NormBase
 
 from weightsmith.analysis.monitor import Diagnosis, non_finite
 from weightsmith.errors import StoreError
@@ -104,6 +105,7 @@ class Loop:
         self._on_epoch = on_epoch
         self._started = self._shown = self._epoch_began = time.perf_counter()
         self._steps_before = 0
+        self._saved: int | None = None
 
     def run(self) -> Ending:
         """Train until the budget is spent, early stopping, an interrupt, or a loss that is not finite."""
@@ -240,7 +242,14 @@ class Loop:
             raise NonFiniteLossError
 
     def finish(self) -> Diagnosis | None:
-        """Let the monitor judge the training as a whole, after its end."""
+        """Let the monitor judge the training as a whole, after its end.
+
+        A model with running statistics is saved where the last checkpoint is of an earlier step: snapshots hold weights
+        alone, and whoever builds the model again needs both.
+        """
+        running = any(isinstance(module, _NormBase) for module in self.parts.module.modules())
+        if running and self._saved != self.position.step:
+            self._save()
         changed = self.monitor.finish()
         if changed:
             self._tell(changed)
@@ -255,6 +264,7 @@ class Loop:
     def _save(self) -> None:
         """Write a checkpoint on process 0; every process takes part. Weights that are not finite are never saved."""
         processes = self.parts.processes
+        self._saved = self.position.step
         random = processes.gather(checkpoint.random_state())
         meter = self._meter.state_dict(processes)
         if self._folder is None or not processes.leads or not all_finite(self.parts.module):

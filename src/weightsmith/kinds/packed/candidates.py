@@ -11,13 +11,13 @@ from weightsmith.errors import InputError
 from weightsmith.kinds.bake import bake_own
 from weightsmith.kinds.packed.binary_conv2d import BinaryConv2d
 from weightsmith.kinds.packed.binary_linear import BinaryLinear
-from weightsmith.kinds.packed.layer import SPARSE_FORMATS, Layer
+from weightsmith.kinds.packed.layer import Layer
 from weightsmith.kinds.packed.sparse_conv2d import SparseConv2d
 from weightsmith.kinds.packed.sparse_linear import SparseLinear
 from weightsmith.kinds.packed.ternary_linear import TernaryLinear
 from weightsmith.kinds.selection import matrices
 from weightsmith.names import Patterns, matches
-from weightsmith.packing import Encoded, Floats, Format, encode, smallest
+from weightsmith.packing import SPARSE, Encoded, Floats, Format, encode, smallest
 from weightsmith.sources.module import as_numpy, unwrap
 from weightsmith.weight import WeightInfo
 
@@ -45,7 +45,7 @@ def stands_as(module: nn.Module) -> type[nn.Module]:
 _FORMATS: dict[str, frozenset[Format]] = {
     "binary": frozenset({"binary"}),
     "ternary": frozenset({"ternary"}),
-    "sparse": SPARSE_FORMATS,
+    "sparse": SPARSE,
 }
 _ZEROS = 0.3
 """Share of zeros from which on a weight is worth a try as sparse."""

@@ -7,12 +7,10 @@ from torch import Tensor, nn
 
 from weightsmith.errors import InputError
 from weightsmith.kinds.packed.weight import PackedWeight
-from weightsmith.packing import Encoded, Format, encode, smallest
+from weightsmith.packing import SPARSE, Encoded, Format, encode, smallest
 
 KERNEL_TYPES = (torch.float32, torch.bfloat16, torch.float16)
 """What kernels compute in float32 and give back in the inputs' type; any other takes the plain path."""
-
-SPARSE_FORMATS: frozenset[Format] = frozenset({"bitmask", "csr", "gaps", "fan_in"})
 
 
 class Layer(nn.Module):
@@ -76,6 +74,6 @@ def encode_as(weight: Tensor, formats: frozenset[Format]) -> Encoded:
         InputError: none of them can hold it.
     """
     values = weight.detach().cpu().float().numpy()
-    if formats == SPARSE_FORMATS and (values != 0).all():
+    if formats == SPARSE and (values != 0).all():
         return encode(values, "bitmask")  # which is no candidate for the smallest
     return smallest(values, formats=formats).encoded
