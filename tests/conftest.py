@@ -1,6 +1,10 @@
 """Shared fixtures: every test gets a store of its own, one thread, and the real data only where it is there."""
 
 import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -31,3 +35,32 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"real data is not there: {SHARED} does not exist")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def said_together() -> Callable[..., list[str]]:
+    """`said_together(script, *arguments, processes=2)`: the lines that processes print that train together.
+
+    All of them are stopped where they take too long.
+    """
+
+    def said(script: Path, *arguments: str, processes: int = 2) -> list[str]:
+        launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+        started = subprocess.Popen(
+            [sys.executable, *(launcher if processes > 1 else []), str(script), *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            start_new_session=True,
+        )
+        try:
+            lines, errors = started.communicate(timeout=200)
+        except subprocess.TimeoutExpired:
+            os.killpg(started.pid, signal.SIGKILL)
+            started.communicate()
+            raise
+        assert started.returncode == 0, errors[-3000:]
+        return lines.splitlines()
+
+    return said

@@ -1,10 +1,7 @@
 """Two processes train as one does, and stop together whatever stops one of them."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,34 +32,21 @@ JOBS: dict[str, dict[str, Any]] = {
 }
 
 
-def train_together(folder: Path) -> dict[str, list[str]]:
+Said = Callable[..., list[str]]
+
+
+def train_together(folder: Path, said_together: Said) -> dict[str, list[str]]:
     """Train every job in two processes, each into a store of its own in `folder`; what both said at the end of each."""
     jobs = [{**job, "store": str(folder / name)} for name, job in JOBS.items()]
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command += [str(Path(__file__).with_name("together.py")), json.dumps(jobs)]
-    started = subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        start_new_session=True,
-    )
-    try:
-        said, errors = started.communicate(timeout=200)
-    except subprocess.TimeoutExpired:
-        os.killpg(started.pid, signal.SIGKILL)
-        started.communicate()
-        raise
-    assert started.returncode == 0, errors[-3000:]
-    lines = [line for line in said.splitlines() if line.startswith("ended")]
+    said = said_together(Path(__file__).with_name("together.py"), json.dumps(jobs))
+    lines = [line for line in said if line.startswith("ended")]
     by_rank = [[line for line in lines if line.split()[1] == rank] for rank in "01"]
     return {name: list(pair) for name, pair in zip(JOBS, zip(*by_rank, strict=True), strict=True)}
 
 
-def test_two_processes(tmp_path: Path) -> None:
+def test_two_processes(tmp_path: Path, said_together: Said) -> None:
     # one test, for starting processes takes most of its time
-    said = train_together(tmp_path)
+    said = train_together(tmp_path, said_together)
     check_same_losses(tmp_path / "plain", said["plain"], tmp_path / "alone")
     # stopped by a signal or a NaN in process 1 alone, or by the clock of process 0
     for ending, status in (("interrupted", "interrupted"), ("non_finite", "failed"), ("budget", "completed")):

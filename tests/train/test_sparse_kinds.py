@@ -1,10 +1,7 @@
 """Every method of sparse weights in a recipe: what it needs is there, and processes that train together agree."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -132,29 +129,13 @@ def test_clipping_sees_the_gradients_that_are_used() -> None:
     assert float(norm) == pytest.approx(1, rel=1e-3)
 
 
-def test_masks_of_two_processes_are_the_same() -> None:
+def test_masks_of_two_processes_are_the_same(said_together: Callable[..., list[str]]) -> None:
     recipes = [
         {**recipe(method), "kind": {"name": "sparse", "method": method, "every": 5, **OPTIONS[method]}}
         for method in ("set", "rigl")
     ]
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command += [str(Path(__file__).with_name("masks_together.py")), json.dumps([*recipes, recipe("snip")])]
-    started = subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        start_new_session=True,
-    )
-    try:
-        said, errors = started.communicate(timeout=200)
-    except subprocess.TimeoutExpired:
-        os.killpg(started.pid, signal.SIGKILL)
-        started.communicate()
-        raise
-    assert started.returncode == 0, errors[-3000:]
-    lines = [line.split() for line in said.splitlines() if line.startswith("ended")]
+    said = said_together(Path(__file__).with_name("masks_together.py"), json.dumps([*recipes, recipe("snip")]))
+    lines = [line.split() for line in said if line.startswith("ended")]
     zero, one = ([line[2:] for line in lines if line[1] == rank] for rank in "01")
     assert len(zero) == 3
     assert zero == one
