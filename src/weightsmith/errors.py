@@ -17,5 +17,9 @@ class StoreError(WeightsmithError):
     """The store cannot be opened, read or written (wrong schema, full disk, unknown run)."""
 
 
+class UnknownRunError(StoreError):
+    """The store holds no run that is called so, or no longer."""
+
+
 class MissingExtraError(WeightsmithError, ImportError):
     """An optional dependency is needed; the message names the extra to install."""

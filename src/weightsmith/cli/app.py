@@ -14,6 +14,7 @@ from weightsmith.cli.runs import runs
 from weightsmith.cli.scan import scan
 from weightsmith.cli.sensitivity import sensitivity
 from weightsmith.cli.train import train
+from weightsmith.cli.ui import ui
 from weightsmith.errors import WeightsmithError
 from weightsmith.names import printable
 
@@ -24,7 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (train, runs, scan, plot, check, diff, pack, sensitivity, explain):
+for command in (train, runs, ui, scan, plot, check, diff, pack, sensitivity, explain):
     app.command()(command)
 
 

@@ -37,17 +37,26 @@ class Ledger:
         weights: all weights of the source.
         total: bytes that will be counted in all.
         progress: called with the bytes done, all bytes and the name of a weight, one call at a time.
+        tell: called with the place and the record of each weight that is finished, from any thread.
         hashing: whether digests are wanted.
     """
 
     def __init__(
-        self, label: str, weights: "list[Weight]", total: int, progress: Progress | None, *, hashing: bool
+        self,
+        label: str,
+        weights: "list[Weight]",
+        total: int,
+        progress: Progress | None,
+        tell: Callable[[int, Record], None] = lambda *_: None,
+        *,
+        hashing: bool,
     ) -> None:
         self.records: dict[int, Record] = {}
         self._label = f"{printable(label)}: "
         self._weights = weights
         self._total = total
         self._progress = progress
+        self._tell = tell
         self._hashing = hashing
         self._done = 0
         self._open: dict[int, _Open] = {}
@@ -64,7 +73,8 @@ class Ledger:
                     continue
                 if counted.portion is None:
                     self._open.pop(piece.index, None)
-                    self.records[piece.index] = self._failed(counted.reason or "it could not be read")
+                    record = self.records[piece.index] = self._failed(counted.reason or "it could not be read")
+                    self._tell(piece.index, record)
                     continue
                 dtype = piece.dtype.newbyteorder("=")
                 open_ = self._open.setdefault(piece.index, _Open(Gathering(dtype, weight.size)))
@@ -74,7 +84,8 @@ class Ledger:
                 if not open_.gathering.complete:
                     continue
                 del self._open[piece.index]
-            self.records[piece.index] = self._record(weight, open_.gathering, open_.digests, dtype)
+            record = self.records[piece.index] = self._record(weight, open_.gathering, open_.digests, dtype)
+            self._tell(piece.index, record)
 
     def compute(self, index: int) -> None:
         """Count a weight whose values do not lie plain in a file."""
@@ -96,6 +107,7 @@ class Ledger:
         else:
             kind = kinds[0] if kinds else np.dtype(np.float32)
             self.records[index] = self._record(weight, gathering, digests, kind)
+        self._tell(index, self.records[index])
 
     def _record(
         self, weight: Weight, gathering: Gathering, digests: dict[int, bytes], dtype: "np.dtype[Any]"

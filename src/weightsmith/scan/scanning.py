@@ -1,6 +1,7 @@
 """The pass itself: plan, count, add up; or the cache instead."""
 
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from weightsmith.kernels.parallel import map_blocks
@@ -31,6 +32,7 @@ def scan(
     progress: "Progress | None" = None,
     cache: "Cache | None" = None,
     executor: str = "threads",
+    each: "Callable[[int, Summary], None] | None" = None,
 ) -> Scan:
     """Count and measure every weight of a source in one pass, a few megabytes at a time.
 
@@ -46,6 +48,8 @@ def scan(
         cache: where an earlier scan of the same content is looked up, and this one is kept.
         executor: `threads`, `processes` (of this machine) or `ray`. Weights that do not lie plain in a file are
             counted by this process whatever the executor.
+        each: called with the place and the summary of each weight as soon as it is known, from any thread and in any
+            order. What it or `progress` raises ends the scan.
 
     Raises:
         InputError: an unknown executor.
@@ -58,17 +62,23 @@ def scan(
     before = cache.visit(source) if cache is not None else None
     records = before.find(workers) if before is not None else None
     cached = records is not None
+    weights = list(source.values())
+
+    def tell(index: int, record: Record) -> None:
+        if each is not None:
+            each(index, _summary(weights[index], record))
+
     if records is None:
-        records = _count(source, workers, progress, executor, hashing=before is not None)
+        records = _count(source, workers, progress, executor, tell, hashing=before is not None)
         if before is not None:
             before.keep(records)
+    else:
+        for index, record in enumerate(records):
+            tell(index, record)
     return Scan(
         label=source.label,
         file_format=source.file_format,
-        summaries=tuple(
-            Summary(weight.info, weight.nbytes, **vars(record))
-            for weight, record in zip(source.values(), records, strict=True)
-        ),
+        summaries=tuple(_summary(weight, record) for weight, record in zip(weights, records, strict=True)),
         aside=source.aside,
         cached=cached,
         seconds=time.perf_counter() - began,
@@ -76,7 +86,19 @@ def scan(
     )
 
 
-def _count(source: Source, workers: int, progress: "Progress | None", executor: str, *, hashing: bool) -> list[Record]:
+def _summary(weight: Weight, record: Record) -> Summary:
+    return Summary(weight.info, weight.nbytes, **vars(record))
+
+
+def _count(
+    source: Source,
+    workers: int,
+    progress: "Progress | None",
+    executor: str,
+    tell: Callable[[int, Record], None],
+    *,
+    hashing: bool,
+) -> list[Record]:
     from weightsmith.scan.executors import EXECUTORS as COUNTERS  # with all below it, loads numba
     from weightsmith.scan.ledger import Ledger
 
@@ -85,12 +107,14 @@ def _count(source: Source, workers: int, progress: "Progress | None", executor: 
     own = [(index, weight) for index, weight in enumerate(weights) if index not in tied]
     placed = [(index, weight) for index, weight in own if weight.place is not None]
     total = sum(weight.nbytes for _, weight in own)
-    ledger = Ledger(source.label, weights, total, progress, hashing=hashing)
+    ledger = Ledger(source.label, weights, total, progress, tell, hashing=hashing)
     files, units = plan(placed)
     if any(not isinstance(file, LocalFile) for file in files):
         workers = max(workers, REMOTE_THREADS)
     COUNTERS[executor](files, units, ledger.add, workers=workers, hashing=hashing)
     _compute(source.file_format, [index for index, weight in own if weight.place is None], ledger, workers)
+    for index, first in tied.items():
+        tell(index, ledger.records[first])
     return [ledger.records[tied.get(index, index)] for index in range(len(weights))]
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, select
 
-from weightsmith.errors import StoreError
+from weightsmith.errors import StoreError, UnknownRunError
 from weightsmith.store import schema
 from weightsmith.store.database import Database
 from weightsmith.store.files import locate_file
@@ -74,6 +74,13 @@ class Run(RunSummary):
             rows = connection.execute(query).all()
         return [(step, Sketch.from_bytes(payload)) for step, payload in rows]
 
+    def sketched(self) -> frozenset[Quantity]:
+        """Which quantities were sketched at all."""
+        query = select(schema.sketches.c.quantity).where(schema.sketches.c.run == self.id).distinct()
+        with self._database.read() as connection:
+            self._check_exists(connection)
+            return frozenset(connection.scalars(query))
+
     def events(self, kind: str | None = None) -> list[Event]:
         """What happened, in the order in which it was written; all of it or one kind."""
         table = schema.events
@@ -121,11 +128,12 @@ class Run(RunSummary):
             else weight
             for weight in file.values()
         ]
-        return Source(f"run {self.id} at step {chosen.step}", weights, file.metadata)
+        label = f"run {self.id} at step {chosen.step}"
+        return Source(label, weights, file.metadata, file_format=file.file_format, aside=file.aside, files=file.files)
 
     def _check_exists(self, connection: Connection) -> None:
         if connection.scalar(select(schema.runs.c.id).where(schema.runs.c.id == self.id)) is None:
-            raise StoreError(f"run {self.id} is no longer in the store {self._database.label}: it was deleted")
+            raise UnknownRunError(f"run {self.id} is no longer in the store {self._database.label}: it was deleted")
 
     def _repr_html_(self) -> str:
         facts = {

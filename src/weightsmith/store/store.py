@@ -13,9 +13,9 @@ from typing import Any, Self
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, delete, insert, select, update
 
-from weightsmith.errors import InputError, StoreError
+from weightsmith.errors import InputError, StoreError, UnknownRunError
 from weightsmith.names import suggestion
-from weightsmith.store import schema
+from weightsmith.store import pulse, schema
 from weightsmith.store.database import Database
 from weightsmith.store.liveness import judged_status, this_machine
 from weightsmith.store.location import locate
@@ -48,6 +48,11 @@ class Store:
     def files(self) -> Path:
         """The folder that holds the files of its runs, each in a folder of the run's id."""
         return self._database.location.files
+
+    @property
+    def cache(self) -> Path:
+        """The folder of what can be computed again."""
+        return self._database.location.cache
 
     @classmethod
     def open(cls, location: str | os.PathLike[str] | None = None) -> Self:
@@ -180,6 +185,20 @@ class Store:
             **vars(light), recipe=row.recipe, environment=row.environment, weights=weights, _database=self._database
         )
 
+    def revision(self) -> object | None:
+        """A value that differs after something was written; None where nothing but `signs` tells."""
+        return pulse.revision(self._database.location)
+
+    def signs(self) -> Sequence[pulse.Sign]:
+        """The signs of life of all runs: status and time of the last write, without anything else of them."""
+        with self._database.read() as connection:
+            return pulse.signs(connection)
+
+    def last_step(self, run_id: str) -> int | None:
+        """The last step of any of a run's own series; None where it has none."""
+        with self._database.read() as connection:
+            return pulse.last_step(connection, run_id)
+
     def _resolve(self, connection: Connection, reference: str) -> str:
         def newest(condition: ColumnElement[bool] | None = None) -> str | None:
             query = _newest_first(select(runs.c.id)).limit(1)
@@ -203,13 +222,13 @@ class Store:
         if candidates:
             raise StoreError(f"several runs begin with {reference!r}: {', '.join(candidates)}; give more of the id")
         known = [text for row in connection.execute(select(runs.c.id, runs.c.name)) for text in row if text]
-        raise StoreError(f"the store {self.label} holds no run {reference!r}{suggestion(reference, known)}")
+        raise UnknownRunError(f"the store {self.label} holds no run {reference!r}{suggestion(reference, known)}")
 
     def _check_free(self, connection: Connection, run_id: str, deed: str) -> None:
         query = select(runs.c.status, runs.c.updated, runs.c.machine, runs.c.process).where(runs.c.id == run_id)
         row = connection.execute(query.with_for_update()).one_or_none()
         if row is None or not _ID.fullmatch(run_id):  # a forged id could lead out of the folder of files
-            raise StoreError(f"the store {self.label} holds no run {run_id!r}")
+            raise UnknownRunError(f"the store {self.label} holds no run {run_id!r}")
         own = row.machine == this_machine() and row.process == os.getpid()
         if judged_status(*row) == "running" and not own:
             raise StoreError(

@@ -1,0 +1,64 @@
+"""What was computed, kept within a bound of bytes: the least recently used goes first."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
+
+
+class Memory:
+    """Results by key, for many threads at once.
+
+    Args:
+        limit: most bytes that all results may take together; a larger one is handed out and not kept.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.held = 0
+        self._results: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
+        self._lock = threading.Lock()
+        self._making: dict[Hashable, threading.Lock] = {}
+
+    def get(self, key: Hashable) -> Any:
+        """The result, marked as used; None where it is not there."""
+        with self._lock:
+            if key not in self._results:
+                return None
+            self._results.move_to_end(key)
+            return self._results[key][0]
+
+    def put(self, key: Hashable, result: Any, size: int) -> None:
+        """Keep a result of `size` bytes."""
+        with self._lock:
+            self.held -= self._results.pop(key, (None, 0))[1]
+            if size > self.limit:
+                return
+            self._results[key] = result, size
+            self.held += size
+            while self.held > self.limit:
+                self.held -= self._results.popitem(last=False)[1][1]
+
+    def result(self, key: Hashable, make: Callable[[], Result], size: Callable[[Result], int]) -> Result:
+        """The result, made by the first who asks while all others who want the same one wait for it.
+
+        Raises:
+            Exception: whatever `make` raises; nothing is kept then, and the next who asks tries again.
+        """
+        found = self.get(key)
+        if found is None:
+            with self._lock:
+                making = self._making.setdefault(key, threading.Lock())
+            with making:
+                found = self.get(key)
+                if found is None:
+                    try:
+                        found = make()
+                        self.put(key, found, size(found))
+                    finally:
+                        with self._lock:
+                            self._making.pop(key, None)
+        result: Result = found
+        return result

@@ -1,0 +1,108 @@
+"""Serving an application until it is told to stop: a free port, patience with an end, and a quiet way out."""
+
+import asyncio
+import socket
+from types import FrameType
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from weightsmith.errors import InputError
+
+HEAD_PATIENCE = 10.0
+"""Seconds in which a client has to send the head of a request."""
+
+CONNECTIONS = 512
+"""Most connections at the same time; more are told to come back."""
+
+
+def listen(host: str, port: int | None, first: int = 8300, tries: int = 50) -> socket.socket:
+    """A socket that listens.
+
+    Args:
+        host: name or address of this machine.
+        port: which port; None for the first free one from `first` on, or any.
+        first: port that is tried first.
+        tries: how many ports are tried before the system chooses one.
+
+    Raises:
+        InputError: the port is taken, or the host is none of this machine's.
+    """
+    ports = [port] if port is not None else [*range(first, first + tries), 0]
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError) as error:
+        raise InputError(f"--host {host}: no such host: give a name or an address of this machine") from error
+    family, _, _, _, address = found[0]
+    reason: OSError | None = None
+    for candidate in ports:
+        opened = socket.socket(family, socket.SOCK_STREAM)
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            opened.bind((address[0], candidate, *address[2:]))
+            opened.listen(128)
+        except OSError as error:
+            opened.close()
+            reason = error
+            continue
+        return opened
+    advice = "leave out --port for a free one" if port is not None else "give an address of this machine as --host"
+    detail = (reason.strerror or str(reason)).lower() if reason is not None else "no port"
+    raise InputError(f"cannot listen at {host}{'' if port is None else f' port {port}'}: {detail}; {advice}")
+
+
+class _Protocol(H11Protocol):
+    """uvicorn's own, with an end to its patience: who connects has to ask for something."""
+
+    _waiting: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._waiting = self.loop.call_later(HEAD_PATIENCE, self._give_up)
+
+    def _give_up(self) -> None:
+        if self.cycle is None and not self.transport.is_closing():
+            self.transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._waiting is not None:
+            self._waiting.cancel()
+        super().connection_lost(exc)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's own, whose open event streams end with it instead of holding it up."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self.should_exit = True
+        self.force_exit = True  # streams never end by themselves, and nothing here is written that could be cut short
+
+
+def serve(app: Any, opened: socket.socket) -> None:
+    """Serve until SIGINT or SIGTERM, then return.
+
+    Args:
+        app: an ASGI application.
+        opened: what `listen` returned.
+    """
+    config = uvicorn.Config(
+        app,
+        http=_Protocol,
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        log_level="warning",
+        server_header=False,
+        limit_concurrency=CONNECTIONS,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=1,
+        h11_max_incomplete_event_size=32_768,
+    )
+    server = _Server(config)
+    try:
+        server.run(sockets=[opened])
+    except KeyboardInterrupt:  # uvicorn raises the signal again after it has shut down
+        return
+    finally:
+        opened.close()

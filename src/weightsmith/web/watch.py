@@ -1,0 +1,131 @@
+"""What changes in the stores, told to everybody who listens; one look serves all, and nobody looks for nobody."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
+from typing import Any
+
+from anyio import to_thread
+
+from weightsmith.errors import StoreError
+from weightsmith.store import Store
+from weightsmith.web.answer import moment
+from weightsmith.web.faults import BusyError
+
+LOOKING = 0.25
+"""Seconds between two looks."""
+
+LATEST = 5.0
+"""Seconds after which runs are read even where nothing was written: a run that gives no sign of life is lost."""
+
+LISTENERS = 100
+"""Most clients that listen at the same time."""
+
+Change = dict[str, Any]
+_Key = tuple[str, str]
+
+
+class Watcher:
+    """Looks at stores while somebody listens.
+
+    Args:
+        stores: by id.
+    """
+
+    def __init__(self, stores: Mapping[str, Store]) -> None:
+        self._stores = stores
+        self._listeners: set[_Listener] = set()
+        self._task: asyncio.Task[None] | None = None
+
+    def refuse_crowd(self) -> None:
+        """Raise `BusyError` where too many listen already."""
+        if len(self._listeners) >= LISTENERS:
+            raise BusyError(f"{LISTENERS} clients are listening already: close some pages")
+
+    async def changes(self, silence: float) -> AsyncIterator[Change | None]:
+        """Changes of runs from now on; None after each `silence` seconds without one.
+
+        A client that does not keep up gets the latest state of each run, not every one.
+        """
+        listener = _Listener()
+        self._listeners.add(listener)
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._look())
+        try:
+            while True:
+                try:
+                    await asyncio.wait_for(listener.something.wait(), silence)
+                except TimeoutError:
+                    yield None
+                    continue
+                for change in listener.take():
+                    yield change
+        finally:
+            self._listeners.discard(listener)
+            if not self._listeners and self._task is not None:
+                self._task.cancel()
+
+    async def _look(self) -> None:
+        watched = {key: _Watched(store) for key, store in self._stores.items()}
+        while True:
+            for key, one in watched.items():
+                if one.is_due():
+                    with suppress(StoreError):  # locked or gone for now: the next look may find it
+                        for change in await to_thread.run_sync(one.look):
+                            for listener in self._listeners:
+                                listener.give((key, change["id"]), {"store": key, **change})
+            await asyncio.sleep(LOOKING)
+
+
+class _Listener:
+    """What one client has not been told yet."""
+
+    def __init__(self) -> None:
+        self.something = asyncio.Event()
+        self._changes: dict[_Key, Change] = {}
+
+    def give(self, key: _Key, change: Change) -> None:
+        self._changes[key] = change
+        self.something.set()
+
+    def take(self) -> list[Change]:
+        taken = list(self._changes.values())
+        self._changes.clear()
+        self.something.clear()
+        return taken
+
+
+class _Watched:
+    """One store and what was last seen of it."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._revision: object = None
+        self._looked = 0.0
+        self._seen: dict[str, tuple[str, object]] | None = None
+
+    def is_due(self) -> bool:
+        """Whether something was written since the last look, or it is long ago."""
+        return self._store.revision() != self._revision or time.monotonic() - self._looked > LATEST
+
+    def look(self) -> list[Change]:
+        """The changes since the last look; none at the first."""
+        revision, self._looked = self._store.revision(), time.monotonic()
+        now = {sign.id: sign for sign in self._store.signs()}
+        states: dict[str, tuple[str, object]] = {key: (sign.status, sign.updated) for key, sign in now.items()}
+        before = self._seen
+        changed = [] if before is None else [key for key, state in states.items() if before.get(key) != state]
+        found: list[Change] = [
+            {
+                "id": key,
+                "status": now[key].status,
+                "updated": moment(now[key].updated),
+                "step": self._store.last_step(key),
+            }
+            for key in changed
+        ]
+        gone = sorted((before or {}).keys() - states.keys())
+        found += [{"id": key, "status": "deleted", "updated": None, "step": None} for key in gone]
+        self._revision, self._seen = revision, states
+        return found

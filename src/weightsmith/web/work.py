@@ -1,0 +1,185 @@
+"""Long computations: off the event loop, few at a time, each done once, and given up when nobody waits any more."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Hashable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from fastapi import Request
+
+from weightsmith.web.faults import BusyError
+from weightsmith.web.memory import Memory
+
+Result = TypeVar("Result")
+Check = Callable[[], None]
+
+AT_ONCE = 2
+"""Computations that run at the same time; each may use all processors for part of its time."""
+
+QUEUED = 64
+"""Computations that may be under way or waiting; beyond, a client is told to come back."""
+
+LISTENING = 0.2
+"""Seconds between two looks at whether a client is still there."""
+
+
+class AbandonedError(Exception):
+    """Raised inside a computation that nobody waits for any more."""
+
+
+@dataclass
+class _Job:
+    task: "asyncio.Task[Any]"
+    waiting: int = 0
+    stop: threading.Event = field(default_factory=threading.Event)
+
+
+class Work:
+    """Runs computations in threads of its own, which do not keep the process from ending.
+
+    Args:
+        memory: where results are kept.
+    """
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+        self._jobs: dict[Hashable, _Job] = {}
+        self._under_way = 0
+        self._free = asyncio.Semaphore(AT_ONCE)
+
+    async def result(
+        self, request: Request, key: Hashable, compute: Callable[[Check], Result], size: Callable[[Result], int]
+    ) -> Result:
+        """The result of a computation; from memory, from one that is under way for another client, or computed now.
+
+        Args:
+            request: who waits for it.
+            key: of the result; content and all parameters are part of it.
+            compute: called in a thread with a function that it may call as often as it likes: it raises where the
+                computation is no longer wanted.
+            size: bytes of the result.
+
+        Raises:
+            BusyError: too much is under way.
+            AbandonedError: the client has left.
+            Exception: whatever the computation raised.
+        """
+        known: Result | None = self._memory.get(key)
+        if known is not None:
+            return known
+        job = self._jobs.get(key)
+        if job is None:
+            self.refuse_crowd()
+            stop = threading.Event()
+            job = _Job(asyncio.create_task(self._run(lambda: compute(_check(stop)), stop)), stop=stop)
+            self._jobs[key] = job
+            job.task.add_done_callback(lambda done: self._finished(key, done, size))
+        job.waiting += 1
+        try:
+            while not job.task.done():
+                await asyncio.wait({job.task}, timeout=LISTENING)
+                if not job.task.done() and await request.is_disconnected():
+                    raise AbandonedError
+            result: Result = job.task.result()
+            return result
+        finally:
+            job.waiting -= 1
+            if not job.waiting and not job.task.done():
+                job.stop.set()
+                job.task.cancel()
+                self._jobs.pop(key, None)
+
+    async def stream(self, produce: "Callable[[Callable[[Result], None], Check], None]") -> AsyncIterator[Result]:
+        """What a computation hands out, as it does so; given up when the iterator is closed.
+
+        Args:
+            produce: called in a thread with a function that takes each item, and one that raises where nobody wants
+                more.
+
+        Raises:
+            BusyError: too much is under way.
+            Exception: whatever the computation raised.
+        """
+        self.refuse_crowd()
+        loop = asyncio.get_running_loop()
+        items: asyncio.Queue[tuple[Result] | None] = asyncio.Queue()
+        stop = threading.Event()
+
+        def give(item: Result) -> None:
+            _tell(loop, items.put_nowait, (item,))
+
+        task = asyncio.create_task(self._run(lambda: produce(give, _check(stop)), stop))
+        task.add_done_callback(lambda _: items.put_nowait(None))
+        try:
+            while (item := await items.get()) is not None:
+                yield item[0]
+            task.result()
+        finally:
+            stop.set()
+            task.cancel()
+
+    def refuse_crowd(self) -> None:
+        """Raise `BusyError` where too much is under way."""
+        if self._under_way >= QUEUED:
+            raise BusyError("the server is busy with other computations: try again in a moment")
+
+    def _finished(self, key: Hashable, done: "asyncio.Task[Any]", size: Callable[[Any], int]) -> None:
+        self._jobs.pop(key, None)
+        if not done.cancelled() and done.exception() is None:
+            self._memory.put(key, done.result(), size(done.result()))
+
+    async def _run(self, compute: Callable[[], Result], stop: threading.Event) -> Result:
+        self._under_way += 1
+        try:
+            await self._free.acquire()
+        except asyncio.CancelledError:
+            self._under_way -= 1
+            raise
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[Result] = loop.create_future()
+
+        def leave() -> None:
+            self._free.release()
+            self._under_way -= 1
+
+        def work() -> None:
+            try:
+                if stop.is_set():
+                    raise AbandonedError
+                result = compute()
+            except BaseException as error:  # noqa: BLE001 -- handed to whoever waits
+                _tell(loop, _fail, done, error)
+            else:
+                _tell(loop, _succeed, done, result)
+            finally:
+                _tell(loop, leave)  # only now: who was given up may still be computing
+
+        threading.Thread(target=work, daemon=True, name="weightsmith page").start()
+        return await done
+
+
+def _check(stop: threading.Event) -> Check:
+    def check() -> None:
+        if stop.is_set():
+            raise AbandonedError
+
+    return check
+
+
+def _succeed(done: "asyncio.Future[Result]", result: Result) -> None:
+    if not done.done():
+        done.set_result(result)
+
+
+def _fail(done: "asyncio.Future[Any]", error: BaseException) -> None:
+    if not done.done():
+        done.set_exception(error)
+
+
+def _tell(loop: asyncio.AbstractEventLoop, function: Callable[..., object], *arguments: object) -> None:
+    """Have the event loop call a function; where it has ended, nobody is left to be told."""
+    try:
+        loop.call_soon_threadsafe(function, *arguments)
+    except RuntimeError:
+        return
