@@ -1,9 +1,29 @@
 """One file for each thing that can be asked for; each holds a `router`."""
 
-from weightsmith.web.routes import hello, layers, page, run, runs, series, source, statistics, tiles, weight
+from weightsmith.web.routes import (
+    compare,
+    correlation,
+    embedding,
+    events,
+    findings,
+    hello,
+    histograms,
+    layers,
+    marginals,
+    page,
+    run,
+    runs,
+    series,
+    source,
+    spectrum,
+    statistics,
+    tiles,
+    weight,
+)
 
 ROUTERS = (
-    *(hello.router, runs.router, run.router, series.router, layers.router),
-    *(source.router, statistics.router, weight.router, tiles.router),
+    *(hello.router, runs.router, run.router, series.router, layers.router, histograms.router, findings.router),
+    *(source.router, statistics.router, weight.router, tiles.router, marginals.router),
+    *(spectrum.router, correlation.router, embedding.router, compare.router, events.router),
     page.router,  # takes whatever the others left
 )
