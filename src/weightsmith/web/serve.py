@@ -2,10 +2,10 @@
 
 import asyncio
 import socket
-from types import FrameType
 from typing import Any
 
 import uvicorn
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from weightsmith.errors import InputError
@@ -71,38 +71,77 @@ class _Protocol(H11Protocol):
         super().connection_lost(exc)
 
 
+class _Ending:
+    """Ends what would not end by itself: once `begun` is set, every request looks as if its client had left.
+
+    Args:
+        app: an ASGI application.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.begun = asyncio.Event()
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Have a request answered."""
+        sent = ""
+        more = True
+
+        async def receive_or_end() -> Message:
+            tasks = [asyncio.ensure_future(receive()), asyncio.ensure_future(self.begun.wait())]
+            try:
+                done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                first = tasks[0]
+                return first.result() if first in done else {"type": "http.disconnect"}  # type: ignore[return-value]
+            finally:
+                for task in tasks:
+                    task.cancel()
+
+        async def send_noted(message: Message) -> None:
+            nonlocal sent, more
+            sent, more = message["type"], message.get("more_body", False)
+            await send(message)
+
+        await self._app(scope, receive_or_end, send_noted)
+        if self.begun.is_set() and more and sent:
+            await send({"type": "http.response.body", "body": b""})
+
+
 class _Server(uvicorn.Server):
     """uvicorn's own, whose open event streams end with it instead of holding it up."""
 
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        self.should_exit = True
-        self.force_exit = True  # streams never end by themselves, and nothing here is written that could be cut short
+    def __init__(self, config: uvicorn.Config, ending: _Ending) -> None:
+        super().__init__(config)
+        self._ending = ending
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._ending.begun.set()
+        await super().shutdown(sockets)
 
 
-def serve(app: Any, opened: socket.socket) -> None:
+def serve(app: ASGIApp, opened: socket.socket) -> None:
     """Serve until SIGINT or SIGTERM, then return.
 
     Args:
         app: an ASGI application.
         opened: what `listen` returned.
     """
+    ending = _Ending(app)
     config = uvicorn.Config(
-        app,
+        ending,
         http=_Protocol,
         ws="none",
         lifespan="off",
         access_log=False,
         log_level="warning",
         server_header=False,
+        proxy_headers=False,
         limit_concurrency=CONNECTIONS,
         timeout_keep_alive=30,
-        timeout_graceful_shutdown=1,
+        timeout_graceful_shutdown=3,
         h11_max_incomplete_event_size=32_768,
     )
-    server = _Server(config)
     try:
-        server.run(sockets=[opened])
+        _Server(config, ending).run(sockets=[opened])
     except KeyboardInterrupt:  # uvicorn raises the signal again after it has shut down
         return
-    finally:
-        opened.close()

@@ -20,9 +20,6 @@ AT_ONCE = 2
 QUEUED = 64
 """Computations that may be under way or waiting; beyond, a client is told to come back."""
 
-LISTENING = 0.2
-"""Seconds between two looks at whether a client is still there."""
-
 
 class AbandonedError(Exception):
     """Raised inside a computation that nobody waits for any more."""
@@ -76,14 +73,15 @@ class Work:
             self._jobs[key] = job
             job.task.add_done_callback(lambda done: self._finished(key, done, size))
         job.waiting += 1
+        leaving = asyncio.create_task(_left(request))
         try:
-            while not job.task.done():
-                await asyncio.wait({job.task}, timeout=LISTENING)
-                if not job.task.done() and await request.is_disconnected():
-                    raise AbandonedError
+            await asyncio.wait({job.task, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            if not job.task.done():
+                raise AbandonedError
             result: Result = job.task.result()
             return result
         finally:
+            leaving.cancel()
             job.waiting -= 1
             if not job.waiting and not job.task.done():
                 job.stop.set()
@@ -157,6 +155,12 @@ class Work:
 
         threading.Thread(target=work, daemon=True, name="weightsmith page").start()
         return await done
+
+
+async def _left(request: Request) -> None:
+    """Return when the client has closed the connection; what it still sends before is no body of ours."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 def _check(stop: threading.Event) -> Check:
