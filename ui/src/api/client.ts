@@ -1,0 +1,65 @@
+/** Requests to the server, all relative to the page's own address. */
+
+import { reportLost } from "./connection";
+
+/** An answer that says what is wrong, or no answer (`status` 0). */
+export class ApiError extends Error {
+  constructor(
+    readonly status: number,
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+async function answer(address: string, signal?: AbortSignal): Promise<Response> {
+  let response: Response;
+  try {
+    response = await fetch(address, { signal });
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    reportLost();
+    throw new ApiError(0, "The server does not answer.");
+  }
+  if (response.ok) return response;
+  let message = `The server answered ${response.status}.`;
+  try {
+    const body: unknown = await response.json();
+    if (body && typeof body === "object" && "error" in body) message = String(body.error);
+  } catch {
+    // not JSON: the status says enough
+  }
+  throw new ApiError(response.status, message);
+}
+
+export async function getJson<T>(address: string, signal?: AbortSignal): Promise<T> {
+  return (await (await answer(address, signal)).json()) as T;
+}
+
+export interface Cells {
+  rows: number;
+  columns: number;
+  values: Float32Array;
+}
+
+/** One tile of a matrix: float32, little endian, row by row. */
+export async function getCells(address: string, signal?: AbortSignal): Promise<Cells> {
+  const response = await answer(address, signal);
+  const rows = Number(response.headers.get("X-Rows"));
+  const columns = Number(response.headers.get("X-Columns"));
+  const values = new Float32Array(await response.arrayBuffer());
+  if (values.length !== rows * columns) throw new ApiError(0, "The server sent a damaged tile.");
+  return { rows, columns, values };
+}
+
+/** An address below `api/` with its segments and parameters escaped. */
+export function address(segments: (string | number)[], parameters: Record<string, string | number | string[] | null | undefined> = {}): string {
+  const query = new URLSearchParams();
+  for (const [name, value] of Object.entries(parameters)) {
+    if (value === null || value === undefined) continue;
+    for (const one of Array.isArray(value) ? value : [value]) query.append(name, String(one));
+  }
+  const path = ["api", ...segments.map((segment) => encodeURIComponent(String(segment)))].join("/");
+  const text = query.toString();
+  return text ? `${path}?${text}` : path;
+}

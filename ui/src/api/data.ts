@@ -1,0 +1,63 @@
+/** Data of an address as a hook: loading, there, or failed; loaded again when `version` or the connection changes. */
+
+import { useEffect, useRef, useState } from "preact/hooks";
+import { ApiError, getJson } from "./client";
+import { useConnection } from "./connection";
+
+export interface Loaded<T> {
+  data: T | null;
+  error: ApiError | null;
+  loading: boolean;
+}
+
+interface State<T> extends Loaded<T> {
+  address: string | null;
+}
+
+const NOTHING = { data: null, error: null, loading: false };
+
+/**
+ * What is at `address`; nothing while that is null. While a newer version loads, the older one stays. A change of
+ * `version` during a request waits for it and asks once more, so a busy run does not starve its own page.
+ */
+export function useData<T>(address: string | null, version = 0): Loaded<T> {
+  const { generation } = useConnection();
+  const [state, set] = useState<State<T>>({ ...NOTHING, address: null });
+  const flight = useRef<{ address: string; again: boolean; abort: AbortController } | null>(null);
+
+  useEffect(() => {
+    if (address === null) return;
+    if (flight.current?.address === address) {
+      flight.current.again = true;
+      return;
+    }
+    flight.current?.abort.abort();
+    const load = () => {
+      const mine = { address, again: false, abort: new AbortController() };
+      flight.current = mine;
+      const settle = (next: Partial<State<T>>) => {
+        if (flight.current !== mine) return;
+        flight.current = null;
+        set((old) => ({ ...NOTHING, data: old.address === address ? old.data : null, ...next, address }));
+        if (mine.again) load();
+      };
+      getJson<T>(address, mine.abort.signal).then(
+        (data) => settle({ data }),
+        (error: unknown) => settle({ error: error instanceof ApiError ? error : new ApiError(0, String(error)) }),
+      );
+    };
+    load();
+  }, [address, version, generation]);
+
+  useEffect(
+    () => () => {
+      flight.current?.abort.abort();
+      flight.current = null;
+    },
+    [],
+  );
+
+  if (address === null) return NOTHING;
+  if (state.address !== address) return { ...NOTHING, loading: true };
+  return state;
+}

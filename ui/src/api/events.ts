@@ -1,0 +1,118 @@
+/** What the server says on its own: changes of runs, and statistics as weights are scanned. */
+
+import { useEffect, useRef, useState } from "preact/hooks";
+import { address } from "./client";
+import { reportLost, useConnection } from "./connection";
+import type { RunEvent, StreamedStatistics } from "./types";
+
+const SPACING_MS = 250;
+
+type Listener = (event: RunEvent) => void;
+const listeners = new Set<Listener>();
+let stream: EventSource | null = null;
+
+function connect(): void {
+  stream?.close();
+  stream = new EventSource("api/events");
+  stream.addEventListener("run", (message) => {
+    const event = JSON.parse((message as MessageEvent<string>).data) as RunEvent;
+    for (const listener of [...listeners]) listener(event);
+  });
+  stream.onerror = () => {
+    stream?.close();
+    stream = null;
+    reportLost();
+  };
+}
+
+/** Keep the one stream open; used once, by the page's frame. */
+export function useEventStream(): void {
+  const { lost, generation } = useConnection();
+  useEffect(() => {
+    if (!lost) connect();
+  }, [lost, generation]);
+  useEffect(() => () => stream?.close(), []);
+}
+
+export interface Live {
+  version: number;
+  last: RunEvent | null;
+}
+
+/** Counts up when a run that `concerns` says yes to has changed; at most four times a second. */
+export function useRunEvents(concerns: (event: RunEvent) => boolean): Live {
+  const [live, set] = useState<Live>({ version: 0, last: null });
+  const test = useRef(concerns);
+  test.current = concerns;
+  useEffect(() => {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    let last: RunEvent | null = null;
+    let told = 0;
+    const tell = () => {
+      timer = undefined;
+      told = performance.now();
+      set((old) => ({ version: old.version + 1, last }));
+    };
+    const listener = (event: RunEvent) => {
+      if (!test.current(event)) return;
+      last = event;
+      timer ??= setTimeout(tell, Math.max(0, told + SPACING_MS - performance.now()));
+    };
+    listeners.add(listener);
+    return () => {
+      listeners.delete(listener);
+      clearTimeout(timer);
+    };
+  }, []);
+  return live;
+}
+
+export interface Scan {
+  statistics: Map<number, StreamedStatistics>;
+  done: boolean;
+  error: string | null;
+}
+
+const NOT_SCANNED: Scan = { statistics: new Map(), done: false, error: null };
+
+/** Statistics of a source's weights by index, as far as they have been scanned. */
+export function useScan(source: string): Scan {
+  const { lost, generation } = useConnection();
+  const [scan, set] = useState<Scan>(NOT_SCANNED);
+  useEffect(() => set(NOT_SCANNED), [source]);
+  useEffect(() => {
+    if (lost) return;
+    const found = new Map<number, StreamedStatistics>();
+    const events = new EventSource(address(["sources", source, "statistics"]));
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const show = (done: boolean, error: string | null = null) => {
+      clearTimeout(timer);
+      timer = undefined;
+      set({ statistics: new Map(found), done, error });
+    };
+    const end = (error: string | null) => {
+      events.close();
+      show(true, error);
+    };
+    events.addEventListener("weight", (message) => {
+      const one = JSON.parse((message as MessageEvent<string>).data) as StreamedStatistics;
+      found.set(one.index, one);
+      timer ??= setTimeout(() => show(false), 120);
+    });
+    events.addEventListener("done", () => end(null));
+    events.addEventListener("failed", (message) => {
+      const body = JSON.parse((message as MessageEvent<string>).data) as { message?: string };
+      end(body.message ?? "The scan failed.");
+    });
+    events.onerror = () => {
+      // Either the server is gone (a probe finds out, and its return opens this again), or it refused the source.
+      end("The scan was interrupted.");
+      fetch("api/hello").catch(reportLost);
+    };
+    return () => {
+      events.close();
+      clearTimeout(timer);
+    };
+  }, [source, lost, generation]);
+  return scan;
+}

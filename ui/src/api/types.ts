@@ -1,0 +1,189 @@
+/** What the server answers, one interface an address. Numbers that are not finite arrive as null. */
+
+export type Maybe = number | null;
+
+export interface Hello {
+  version: string;
+  stores: { id: string; label: string }[];
+  files: { id: string; label: string; source: string }[];
+}
+
+export type Status = "running" | "completed" | "failed" | "stopped" | "lost" | "deleted" | string;
+
+export interface RunRow {
+  store: string;
+  id: string;
+  name: string | null;
+  status: Status;
+  created: string;
+  updated: string;
+  finished: string | null;
+  error: string | null;
+  summary: Record<string, unknown>;
+  model: string | null;
+  optimizer: string | null;
+  sparkline: { steps: number[]; values: Maybe[] };
+}
+
+export interface RunEvent {
+  store: string;
+  id: string;
+  status: Status;
+  updated: string;
+  step: number | null;
+}
+
+export interface WeightFacts {
+  name: string;
+  shape: number[];
+  dtype: string;
+  role: string;
+}
+
+export interface RunDetail extends Omit<RunRow, "sparkline" | "model" | "optimizer"> {
+  recipe: Record<string, unknown> | null;
+  environment: Record<string, unknown>;
+  weights: WeightFacts[];
+  series: { name: string; weight: string | null }[];
+  snapshots: { step: number; label: string; bytes: number; source: string }[];
+  events: { step: number; kind: string; payload: Record<string, unknown> }[];
+  sketched: string[];
+}
+
+export interface SeriesData {
+  name: string;
+  weight: string | null;
+  steps: number[];
+  values: Maybe[];
+}
+
+export interface LayerSeries {
+  name: string;
+  weights: string[];
+  steps: number[];
+  values: Maybe[][];
+}
+
+export interface HistogramsOverTime {
+  weight: string;
+  quantity: string;
+  edges: number[];
+  steps: number[];
+  counts: number[][];
+  quantiles: Record<string, Maybe[]>;
+}
+
+export interface Finding {
+  code: string;
+  name: string;
+  severity: "error" | "warning" | "info";
+  weight: string | null;
+  message: string;
+  fix: string;
+  evidence: Record<string, Maybe | string>;
+  step: number | null;
+}
+
+export interface Findings {
+  findings: Finding[];
+  not_judged: { code: string | null; name: string | null; reason: string; weights: string[] }[];
+}
+
+export interface SourceWeight extends WeightFacts {
+  index: number;
+  elements: number;
+  bytes: number;
+}
+
+export interface SourceDetail {
+  id: string;
+  label: string;
+  format: string;
+  metadata: Record<string, unknown>;
+  weights: SourceWeight[];
+}
+
+export interface Histogram {
+  edges: number[];
+  counts: number[];
+}
+
+export interface Statistics {
+  mean: Maybe;
+  std: Maybe;
+  minimum: Maybe;
+  maximum: Maybe;
+  zeros: number;
+  [name: string]: unknown;
+}
+
+export interface StreamedStatistics extends Partial<Statistics> {
+  index: number;
+  histogram?: Histogram;
+  reason?: string;
+}
+
+export interface Matrix {
+  rows: number;
+  columns: number;
+  levels: number;
+  tile: number;
+}
+
+export interface Outlier {
+  row: number;
+  column: number;
+  value: number;
+}
+
+export interface WeightDetail extends WeightFacts {
+  index: number;
+  statistics: Statistics | null;
+  quantiles: Record<string, Maybe>;
+  histogram: Histogram | null;
+  outliers: Outlier[];
+  matrix: Matrix | null;
+  /** Why the values cannot be read, where they cannot. */
+  reason: string | null;
+}
+
+export interface Marginals {
+  norms: Maybe[];
+  means: Maybe[];
+}
+
+export interface Spectrum {
+  rows: number;
+  columns: number;
+  singular_values: number[];
+  rank: number;
+  stable_rank: Maybe;
+  effective_rank: Maybe;
+  bulk_edge: Maybe;
+  bulk_limit: Maybe;
+  spikes: number;
+  alpha: Maybe;
+  count: number;
+  exact: boolean;
+  error: string;
+}
+
+export interface Correlation {
+  order: number[];
+  values: Maybe[][];
+  total: number;
+}
+
+export interface Embedding {
+  points: number[][];
+  rows: number[];
+  method: string;
+  total: number;
+  explained: number[];
+  finished: boolean;
+}
+
+export interface Comparison {
+  recipes: { differences: { key: string; values: unknown[] }[] };
+  series: string[];
+}

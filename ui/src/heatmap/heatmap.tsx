@@ -1,0 +1,237 @@
+/** A matrix of any size as a picture to move about in, from an overview to single numbers. */
+
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
+import { address } from "../api/client";
+import { useConnection } from "../api/connection";
+import type { Marginals, Matrix, Maybe } from "../api/types";
+import { useData } from "../api/data";
+import { setParams, useRoute } from "../router";
+import { diverging, type Scale } from "../scales";
+import { exact, number } from "../text";
+import { useTheme } from "../theme";
+import { type Camera, cellAt, fitted, kept, LARGEST_CELL, levelFor, moved, stretch, viewOf, zoomed } from "./camera";
+import { paintMarginals, STRIP } from "./marginals";
+import { paint, type Scene, valueAt } from "./paint";
+import { listen } from "./pointer";
+import { Tiles } from "./tiles";
+
+export interface Cell {
+  row: number;
+  column: number;
+}
+
+interface Props {
+  source: string;
+  index: number;
+  matrix: Matrix;
+  statistic: string;
+  /** Magnitude that has the strongest color among single values. */
+  reach: number;
+  rows: ReadonlySet<number>;
+  outliers: Cell[];
+  cell: Cell | null;
+  brushing: boolean;
+  onCell: (cell: Cell) => void;
+  onRows: (from: number, to: number) => void;
+  label: string;
+  height?: number;
+}
+
+function parsed(text: string | null): Camera | null {
+  const parts = (text ?? "").split(",").map(Number);
+  return parts.length === 3 && parts.every((part) => Number.isFinite(part)) && parts[2] > 0 ? { row: parts[0], column: parts[1], scale: parts[2] } : null;
+}
+
+function written(camera: Camera): string {
+  return [camera.row.toFixed(2), camera.column.toFixed(2), Number(camera.scale.toPrecision(5))].join(",");
+}
+
+/** The magnitude that 99 % of the overview's blocks stay within. */
+function overviewReach(values: Float32Array): number {
+  const sizes = values.map(Math.abs).filter(Number.isFinite).sort();
+  return sizes.length ? sizes[Math.floor((sizes.length - 1) * 0.99)] : 0;
+}
+
+const WORDS: Record<string, string> = { mean: "mean", minimum: "smallest", maximum: "largest", magnitude: "largest by size" };
+
+export function Heatmap(props: Props) {
+  const { source, index, matrix, statistic, reach, rows, outliers, cell, brushing, label, height = 520 } = props;
+  const canvas = useRef<HTMLCanvasElement>(null);
+  const readout = useRef<HTMLSpanElement>(null);
+  const [width, setWidth] = useState(0);
+  const [overview, setOverview] = useState(0);
+  const [failure, setFailure] = useState("");
+  const { colors } = useTheme();
+  const { generation } = useConnection();
+  const at = useRoute().params.get("at");
+  const camera = useRef<Camera | null>(null);
+  const wrote = useRef<string | null>(null);
+  const hover = useRef<[number, number] | null>(null);
+  const frame = useRef(0);
+  const base = ["sources", source, "weights", index];
+  const byRow = useData<Marginals>(address([...base, "marginals"], { axis: "rows" }));
+  const byColumn = useData<Marginals>(address([...base, "marginals"], { axis: "columns" }));
+
+  const grid = useMemo(() => ({ rows: matrix.rows, columns: matrix.columns }), [matrix]);
+  const size = { width: Math.max(1, width - STRIP), height: height - STRIP };
+  const by = stretch(grid, size);
+
+  // Blocks of many values have smaller means than the values: each level gets colors of its own, between both ends.
+  const scales = useMemo((): Scale[] => {
+    const top = overview > 0 ? overview : reach;
+    const ratio = matrix.levels > 1 && reach > 0 ? top / reach : 1;
+    return Array.from({ length: matrix.levels }, (_, level) => diverging(colors, reach * ratio ** (level / Math.max(1, matrix.levels - 1))));
+  }, [colors, reach, overview, matrix.levels]);
+
+  const redraw = useRef(() => {});
+  const tiles = useMemo(
+    () => new Tiles((place) => address([...base, "tiles", place.level, place.row, place.column], { statistic }), () => redraw.current()),
+    [source, index, statistic],
+  );
+  useEffect(() => () => tiles.close(), [tiles]);
+  useEffect(() => {
+    tiles.retry();
+    redraw.current();
+  }, [generation]);
+
+  const latest = useRef({ size, by, scales, rows, outliers, cell, brushing, props, norms: { rows: [] as Maybe[], columns: [] as Maybe[] } });
+  latest.current = { size, by, scales, rows, outliers, cell, brushing, props, norms: { rows: byRow.data?.norms ?? [], columns: byColumn.data?.norms ?? [] } };
+
+  const draw = () => {
+    frame.current = 0;
+    const element = canvas.current;
+    if (!element || !width || !camera.current) return;
+    const now = latest.current;
+    const ratio = window.devicePixelRatio || 1;
+    const [wide, high] = [Math.round(width * ratio), Math.round(height * ratio)];
+    if (element.width !== wide || element.height !== high) [element.width, element.height] = [wide, high];
+    const context = element.getContext("2d")!;
+    const view = viewOf(camera.current, now.size, now.by);
+    const scene: Scene = { grid, levels: matrix.levels, tile: matrix.tile, view, size: now.size, ratio, scales: now.scales, colors, marks: { rows: now.rows, cell: now.cell, outliers: now.outliers } };
+    const { level, complete } = paint(context, scene, tiles);
+    paintMarginals(context, now.norms.rows, now.norms.columns, grid, view, now.size, colors);
+    element.dataset.level = String(level);
+    element.dataset.complete = String(complete);
+    if (matrix.levels > 1 && overview === 0) {
+      const top = tiles.cells({ level: matrix.levels - 1, row: 0, column: 0 });
+      if (top) setOverview(overviewReach(top.values));
+    }
+    setFailure(tiles.failure()?.message ?? "");
+    say(level);
+  };
+  redraw.current = () => {
+    frame.current ||= requestAnimationFrame(draw);
+  };
+
+  const say = (level: number) => {
+    const element = readout.current;
+    if (!element || !camera.current) return;
+    const now = latest.current;
+    const pointed = hover.current && cellAt(hover.current[0], hover.current[1], viewOf(camera.current, now.size, now.by), grid);
+    const inside = hover.current && hover.current[0] < now.size.width && hover.current[1] < now.size.height;
+    element.textContent = pointed && inside ? described(pointed, level) : now.cell ? described(now.cell, 0) : "Scroll to zoom, drag to move, click to mark a value.";
+  };
+  const described = ({ row, column }: Cell, level: number): string => {
+    const one = valueAt(tiles, matrix.tile, 0, row, column);
+    if (one !== null || level === 0) return `row ${row}, column ${column}: ${one === null ? "…" : exact(one)}`;
+    const block = 2 ** level;
+    const [r, c] = [Math.floor(row / block) * block, Math.floor(column / block) * block];
+    const value = valueAt(tiles, matrix.tile, level, row, column);
+    return `rows ${r}–${Math.min(grid.rows, r + block) - 1}, columns ${c}–${Math.min(grid.columns, c + block) - 1}: ${WORDS[statistic] ?? statistic} ${value === null ? "…" : number(value)}`;
+  };
+
+  const look = (next: Camera) => {
+    camera.current = next;
+    const text = written(next);
+    const now = latest.current;
+    const whole = written(fitted(grid, now.size, now.by)) === text;
+    wrote.current = whole ? null : text;
+    setParams({ at: wrote.current }, true);
+    redraw.current();
+  };
+  const showCell = (target: Cell) => {
+    const now = latest.current;
+    const near = Math.max(camera.current?.scale ?? 0, 64 / Math.max(now.by.x, now.by.y), 20);
+    look(kept({ row: target.row + 0.5, column: target.column + 0.5, scale: Math.min(near, LARGEST_CELL) }, grid, now.size, now.by));
+  };
+
+  useLayoutEffect(() => {
+    const element = canvas.current!;
+    const observer = new ResizeObserver(() => setWidth(element.clientWidth));
+    observer.observe(element);
+    setWidth(element.clientWidth);
+    return () => observer.disconnect();
+  }, []);
+
+  useLayoutEffect(() => {
+    if (!width) return;
+    const given = parsed(at);
+    if (!camera.current || at !== wrote.current) camera.current = given ? kept(given, grid, size, by) : fitted(grid, size, by);
+    else camera.current = kept(camera.current, grid, size, by);
+    wrote.current = at;
+    redraw.current();
+  }, [width, height, grid, at]);
+
+  useLayoutEffect(() => redraw.current());
+
+  // A cell that was chosen elsewhere (an outlier in the list, the form) comes into sight.
+  const shown = useRef(cell ? `${cell.row},${cell.column}` : "");
+  useEffect(() => {
+    const key = cell ? `${cell.row},${cell.column}` : "";
+    if (cell && width && key !== shown.current) showCell(cell);
+    shown.current = key;
+  }, [cell?.row, cell?.column, width]);
+
+  useEffect(() => {
+    const within = (y: number) => {
+      const view = viewOf(camera.current!, latest.current.size, latest.current.by);
+      return Math.max(0, Math.min(grid.rows - 1, Math.floor((y - view.top) / view.cellHeight)));
+    };
+    const choose = (target: Cell) => {
+      shown.current = `${target.row},${target.column}`;
+      latest.current.props.onCell(target);
+    };
+    return listen(canvas.current!, {
+      pan: (x, y) => camera.current && look(moved(camera.current, x, y, grid, latest.current.size, latest.current.by)),
+      zoom: (factor, x, y) => camera.current && look(zoomed(camera.current, factor, x, y, grid, latest.current.size, latest.current.by)),
+      fit: () => look(fitted(grid, latest.current.size, latest.current.by)),
+      hover: (x, y) => {
+        hover.current = [x, y];
+        if (camera.current) say(levelFor(viewOf(camera.current, latest.current.size, latest.current.by), matrix.levels, window.devicePixelRatio || 1));
+      },
+      leave: () => {
+        hover.current = null;
+        say(0);
+      },
+      pick: (x, y) => {
+        const target = camera.current && cellAt(x, y, viewOf(camera.current, latest.current.size, latest.current.by), grid);
+        if (target) choose(target);
+      },
+      brush: (from, to) => latest.current.props.onRows(within(Math.min(from, to)), within(Math.max(from, to))),
+      step: (down, across) => {
+        const from = latest.current.cell ?? { row: Math.floor(camera.current!.row), column: Math.floor(camera.current!.column) };
+        latest.current.props.onCell({ row: Math.max(0, Math.min(grid.rows - 1, from.row + down)), column: Math.max(0, Math.min(grid.columns - 1, from.column + across)) });
+      },
+      brushing: () => latest.current.brushing,
+      middle: () => [latest.current.size.width / 2, latest.current.size.height / 2],
+    });
+  }, [grid, tiles]);
+
+  return (
+    <div class="heatmap">
+      <canvas
+        ref={canvas}
+        class={`canvas map ${brushing ? "brushing" : ""}`}
+        style={{ height: `${height}px` }}
+        tabIndex={0}
+        role="application"
+        aria-roledescription="zoomable matrix"
+        aria-label={`${label}: ${grid.rows} rows, ${grid.columns} columns. Arrow keys move, plus and minus zoom, 0 shows all, Enter marks the value in the middle, shift and arrows move the mark.`}
+      />
+      <div class="under">
+        <span class="readout strong" ref={readout} role="status" aria-live="polite" data-testid="readout" />
+        {failure && <span class="state-inline">⚠ {failure}</span>}
+      </div>
+    </div>
+  );
+}

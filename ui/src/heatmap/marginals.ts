@@ -1,0 +1,34 @@
+/** Norms of rows and columns as strips beside the picture, moving with it. */
+
+import type { Maybe } from "../api/types";
+import type { Colors } from "../theme";
+import type { Grid, Size, View } from "./camera";
+
+export const STRIP = 44; // pixels
+
+function strip(context: CanvasRenderingContext2D, norms: Maybe[], count: number, from: number, cell: number, pixels: number, bar: (start: number, length: number, share: number) => void): void {
+  const block = Math.ceil(count / norms.length);
+  const high = Math.max(...norms.map((norm) => norm ?? 0)) || 1;
+  context.beginPath();
+  norms.forEach((norm, i) => {
+    const start = from + i * block * cell;
+    const length = Math.min(block, count - i * block) * cell;
+    if (norm === null || start > pixels || start + length < 0) return;
+    const first = Math.max(0, start);
+    bar(first, Math.max(0.7, Math.min(pixels, start + length) - first - (length > 4 ? 1 : 0)), norm / high);
+  });
+  context.fill();
+}
+
+/** Bars to the right of the matrix for its rows and below it for its columns. */
+export function paintMarginals(context: CanvasRenderingContext2D, rows: Maybe[], columns: Maybe[], grid: Grid, view: View, size: Size, colors: Colors): void {
+  const room = STRIP - 8;
+  context.fillStyle = colors.panel;
+  context.fillRect(size.width, 0, STRIP, size.height + STRIP);
+  context.fillRect(0, size.height, size.width, STRIP);
+  context.fillStyle = colors.muted;
+  context.globalAlpha = 0.75;
+  if (rows.length) strip(context, rows, grid.rows, view.top, view.cellHeight, size.height, (start, length, share) => context.rect(size.width + 5, start, share * room, length));
+  if (columns.length) strip(context, columns, grid.columns, view.left, view.cellWidth, size.width, (start, length, share) => context.rect(start, size.height + 5, length, share * room));
+  context.globalAlpha = 1;
+}

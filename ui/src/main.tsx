@@ -1,0 +1,9 @@
+import { render } from "preact";
+import "uplot/dist/uPlot.min.css";
+import "./style/base.css";
+import "./style/parts.css";
+import "./style/views.css";
+import "./theme";
+import { App } from "./app";
+
+render(<App />, document.getElementById("page")!);

@@ -1,0 +1,28 @@
+/** The weights of a run at one of its snapshots. */
+
+import type { RunDetail } from "../api/types";
+import { Select } from "../parts/controls";
+import { Empty } from "../parts/states";
+import { useParam } from "../router";
+import { bytes, number, visible } from "../text";
+import { WeightsPanel } from "./weights";
+
+export function SnapshotWeights({ run }: { run: RunDetail }) {
+  const newest = run.snapshots.at(-1)?.source ?? "";
+  const [chosen, choose] = useParam("snapshot", newest);
+  if (!run.snapshots.length) return <Empty>This run has kept no snapshot of its weights.</Empty>;
+  const source = run.snapshots.some((one) => one.source === chosen) ? chosen : newest;
+  return (
+    <>
+      <div class="toolbar">
+        <Select
+          label="Snapshot"
+          value={source}
+          options={run.snapshots.map((one) => [one.source, `${visible(one.label)}, step ${number(one.step)} (${bytes(one.bytes)})`] as const)}
+          onChange={choose}
+        />
+      </div>
+      <WeightsPanel key={source} source={source} />
+    </>
+  );
+}

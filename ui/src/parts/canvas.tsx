@@ -1,0 +1,91 @@
+/** A canvas as wide as its place and sharp on any screen, drawn again when its size, the theme or what it shows changes. */
+
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
+import { type Colors, useTheme } from "../theme";
+
+export interface Frame {
+  context: CanvasRenderingContext2D;
+  width: number;
+  height: number;
+  colors: Colors;
+}
+
+export interface Point {
+  x: number;
+  y: number;
+}
+
+interface Props {
+  height: number;
+  /** What it shows, for those who do not see it. */
+  label: string;
+  draw: (frame: Frame) => void;
+  onHover?: (point: Point | null, frame: { width: number; height: number }) => void;
+  onPick?: (point: Point, frame: { width: number; height: number }) => void;
+  /** Called while a rectangle is drawn with the pointer; `done` at its end. */
+  onBrush?: (from: Point, to: Point, done: boolean) => void;
+  onKey?: (event: KeyboardEvent) => void;
+  className?: string;
+}
+
+const FONT = "12px system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', sans-serif";
+
+export function Canvas({ height, label, draw, onHover, onPick, onBrush, onKey, className = "" }: Props) {
+  const canvas = useRef<HTMLCanvasElement>(null);
+  const [width, setWidth] = useState(0);
+  const { colors } = useTheme();
+  const start = useRef<Point | null>(null);
+
+  useLayoutEffect(() => {
+    const element = canvas.current!;
+    const observer = new ResizeObserver(() => setWidth(element.clientWidth));
+    observer.observe(element);
+    setWidth(element.clientWidth);
+    return () => observer.disconnect();
+  }, []);
+
+  useLayoutEffect(() => {
+    const element = canvas.current!;
+    if (!width) return;
+    const ratio = window.devicePixelRatio || 1;
+    element.width = Math.round(width * ratio);
+    element.height = Math.round(height * ratio);
+    const context = element.getContext("2d")!;
+    context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    context.font = FONT;
+    draw({ context, width, height, colors });
+  });
+
+  const place = (event: PointerEvent | MouseEvent): Point => {
+    const box = canvas.current!.getBoundingClientRect();
+    return { x: event.clientX - box.left, y: event.clientY - box.top };
+  };
+  const size = { width, height };
+  return (
+    <canvas
+      ref={canvas}
+      class={`canvas ${className}`}
+      style={{ height: `${height}px` }}
+      role="img"
+      aria-label={label}
+      tabIndex={onKey ? 0 : undefined}
+      onKeyDown={onKey}
+      onPointerMove={(event) => {
+        const point = place(event);
+        if (start.current && onBrush) onBrush(start.current, point, false);
+        else onHover?.(point, size);
+      }}
+      onPointerLeave={() => onHover?.(null, size)}
+      onPointerDown={(event) => {
+        if (!onBrush || event.button !== 0) return;
+        start.current = place(event);
+        canvas.current!.setPointerCapture(event.pointerId);
+      }}
+      onPointerUp={(event) => {
+        if (start.current && onBrush) onBrush(start.current, place(event), true);
+        start.current = null;
+      }}
+      onClick={(event) => onPick?.(place(event), size)}
+    />
+  );
+}

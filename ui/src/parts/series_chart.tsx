@@ -1,0 +1,215 @@
+/** Curves over steps with uPlot: linked cursors, zoom by dragging, log axes, marks, and a legend that reads the cursor. */
+
+import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
+import uPlot from "uplot";
+import type { Maybe } from "../api/types";
+import { number } from "../text";
+import { useTheme } from "../theme";
+
+export interface Line {
+  label: string;
+  color: string;
+  steps: number[];
+  values: Maybe[];
+  width?: number;
+  dash?: number[];
+  faint?: boolean;
+  /** Left out of the legend: a line that another one stands for. */
+  quiet?: boolean;
+}
+
+export interface Mark {
+  step: number;
+  /** With an end it is a band, else a line. */
+  until?: number;
+  label: string;
+  color: string;
+}
+
+export type Zoom = [number, number] | null;
+
+interface Props {
+  label: string;
+  lines: Line[];
+  marks?: Mark[];
+  logX: boolean;
+  logY: boolean;
+  zoom: Zoom;
+  onZoom: (zoom: Zoom) => void;
+  height?: number;
+}
+
+function aligned(lines: Line[], logX: boolean, logY: boolean): uPlot.AlignedData {
+  const tables = lines.map((line): uPlot.AlignedData => {
+    const values = logY ? line.values.map((value) => (value !== null && value > 0 ? value : null)) : line.values;
+    if (!logX) return [line.steps, values];
+    const from = line.steps.findIndex((step) => step > 0);
+    return from < 0 ? [[], []] : [line.steps.slice(from), values.slice(from)];
+  });
+  return uPlot.join(tables);
+}
+
+function drawMarks(chart: uPlot, marks: Mark[]): void {
+  const { ctx } = chart;
+  const { left, top, width, height } = chart.bbox;
+  const ratio = uPlot.pxRatio;
+  ctx.save();
+  ctx.beginPath();
+  ctx.rect(left, top, width, height);
+  ctx.clip();
+  ctx.font = `${11 * ratio}px system-ui, sans-serif`;
+  ctx.textBaseline = "top";
+  for (const mark of marks) {
+    const x = chart.valToPos(mark.step, "x", true);
+    ctx.strokeStyle = ctx.fillStyle = mark.color;
+    if (mark.until !== undefined) {
+      ctx.globalAlpha = 0.12;
+      ctx.fillRect(x, top, Math.max(2, chart.valToPos(mark.until, "x", true) - x), height);
+    }
+    ctx.globalAlpha = 0.9;
+    ctx.lineWidth = ratio;
+    ctx.setLineDash([4 * ratio, 3 * ratio]);
+    ctx.beginPath();
+    ctx.moveTo(x, top);
+    ctx.lineTo(x, top + height);
+    ctx.stroke();
+    const room = ctx.measureText(mark.label).width;
+    const right = x + room + 6 * ratio > left + width;
+    ctx.textAlign = right ? "right" : "left";
+    ctx.fillText(mark.label, x + (right ? -5 : 5) * ratio, top + 3 * ratio);
+  }
+  ctx.restore();
+}
+
+export function SeriesChart({ label, lines, marks = [], logX, logY, zoom, onZoom, height = 240 }: Props) {
+  const place = useRef<HTMLDivElement>(null);
+  const chart = useRef<uPlot | null>(null);
+  const legend = useRef<HTMLDivElement>(null);
+  const latest = useRef({ marks, onZoom, zoom, lines });
+  latest.current = { marks, onZoom, zoom, lines };
+  const { colors } = useTheme();
+  const kind = JSON.stringify([lines.map((line) => [line.label, line.color, line.width, line.dash, line.faint]), logX, logY, height, colors.name]);
+
+  const showValues = (made: uPlot) => {
+    const index = made.cursor.idx;
+    const step = legend.current?.querySelector("[data-step]");
+    if (step) step.textContent = index == null ? "" : `step ${number(made.data[0][index])}`;
+    latest.current.lines.forEach((_, i) => {
+      const cell = legend.current?.querySelector(`[data-line="${i}"]`);
+      if (!cell) return;
+      // The nearest recorded value up to the cursor: series are recorded at different steps.
+      let at = index ?? made.data[0].length - 1;
+      const values = made.data[i + 1];
+      while (at >= 0 && values[at] == null) at--;
+      cell.textContent = at < 0 ? "–" : number(values[at], 4);
+    });
+  };
+
+  useLayoutEffect(() => {
+    const element = place.current!;
+    const axis: uPlot.Axis = {
+      stroke: colors.muted,
+      font: "12px system-ui, sans-serif",
+      grid: { stroke: colors.grid, width: 1 },
+      ticks: { stroke: colors.grid, width: 1, size: 4 },
+    };
+    const made = new uPlot(
+      {
+        width: element.clientWidth || 600,
+        height,
+        legend: { show: false },
+        scales: {
+          x: { time: false, distr: logX ? 3 : 1 },
+          y: { distr: logY ? 3 : 1 },
+        },
+        axes: [
+          { ...axis, size: 28, gap: 4, values: (_, splits) => splits.map((v) => (v === null ? "" : number(v))) },
+          { ...axis, size: 58, gap: 6, values: (_, splits) => splits.map((v) => (v === null ? "" : number(v))) },
+        ],
+        series: [
+          {},
+          ...lines.map((line): uPlot.Series => ({
+            label: line.label,
+            stroke: line.faint ? `${line.color}55` : line.color,
+            width: line.width ?? 1.75,
+            dash: line.dash,
+            points: { show: line.steps.length === 1, size: 6 },
+            spanGaps: false,
+          })),
+        ],
+        cursor: {
+          sync: { key: "steps" },
+          drag: { x: true, y: false, setScale: false },
+          points: { size: 6 },
+          bind: { dblclick: () => () => (latest.current.onZoom(null), null) },
+        },
+        hooks: {
+          drawAxes: [(drawn) => drawMarks(drawn, latest.current.marks)],
+          setCursor: [showValues],
+          setSelect: [
+            (drawn) => {
+              const { left, width } = drawn.select;
+              if (width < 4) return;
+              latest.current.onZoom([drawn.posToVal(left, "x"), drawn.posToVal(left + width, "x")]);
+              drawn.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+            },
+          ],
+        },
+      },
+      aligned(lines, logX, logY),
+      element,
+    );
+    chart.current = made;
+    if (zoom) made.setScale("x", { min: zoom[0], max: zoom[1] });
+    showValues(made);
+    const observer = new ResizeObserver(() => element.clientWidth && made.setSize({ width: element.clientWidth, height }));
+    observer.observe(element);
+    return () => {
+      observer.disconnect();
+      made.destroy();
+      chart.current = null;
+    };
+  }, [kind]);
+
+  useEffect(() => {
+    const made = chart.current;
+    if (!made) return;
+    made.setData(aligned(lines, logX, logY), true);
+    if (zoom) made.setScale("x", { min: zoom[0], max: zoom[1] });
+    showValues(made);
+  }, [lines, marks, zoom?.[0], zoom?.[1]]);
+
+  const onKeyDown = (event: KeyboardEvent) => {
+    const x = chart.current?.scales.x;
+    if (x?.min == null || x.max == null) return;
+    const span = x.max - x.min;
+    const moves: Record<string, Zoom> = {
+      ArrowLeft: [x.min - span * 0.2, x.max - span * 0.2],
+      ArrowRight: [x.min + span * 0.2, x.max + span * 0.2],
+      "+": [x.min + span * 0.2, x.max - span * 0.2],
+      "=": [x.min + span * 0.2, x.max - span * 0.2],
+      "-": [x.min - span * 0.33, x.max + span * 0.33],
+      "0": null,
+      Escape: null,
+    };
+    if (!(event.key in moves) || event.ctrlKey || event.metaKey) return;
+    event.preventDefault();
+    onZoom(moves[event.key]);
+  };
+  return (
+    <div class="series-chart">
+      <div class="legend live" ref={legend}>
+        {lines.map((line, i) =>
+          line.quiet ? null : (
+            <span key={i}>
+              <i style={{ background: line.color }} class={line.dash ? "dashed" : ""} />
+              {line.label} <b data-line={i} />
+            </span>
+          ),
+        )}
+        <span class="muted" data-step />
+      </div>
+      <div ref={place} class="plot" tabIndex={0} role="group" aria-label={`${label}. Drag to zoom, double click to see all; arrow keys, plus, minus and 0 do the same.`} onKeyDown={onKeyDown} style={{ minHeight: `${height}px` }} />
+    </div>
+  );
+}

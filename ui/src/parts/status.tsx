@@ -1,0 +1,41 @@
+/** A run's status as a dot and a word; the monitor's verdict as a pill. */
+
+const WORDS: Record<string, string> = {
+  running: "Being written right now",
+  completed: "Ended as planned",
+  failed: "Ended with an error",
+  stopped: "Stopped before its end; can be resumed",
+  lost: "Its process is gone without a word; can be resumed",
+  deleted: "Taken out of the store",
+};
+
+export function StatusMark({ status }: { status: string }) {
+  return (
+    <span class={`status ${status}`} title={WORDS[status]}>
+      <i aria-hidden="true" /> {status}
+    </span>
+  );
+}
+
+const VERDICTS: Record<string, [string, string]> = {
+  healthy: ["good", "Training and validation loss both behave"],
+  overfitting: ["warn", "The validation loss rises, or stays far above the training loss, while the training loss falls"],
+  underfitting: ["warn", "Both losses stay high: the model has not learned what it could"],
+  plateau: ["warn", "Neither loss has gained anything for a while, and there was something left to learn"],
+  diverging: ["bad", "The training loss grows"],
+  non_finite: ["bad", "The loss became NaN or infinite"],
+};
+
+export function VerdictMark({ verdict }: { verdict: string | null }) {
+  if (!verdict) return <span class="muted">–</span>;
+  const [tone, about] = VERDICTS[verdict] ?? ["", ""];
+  return (
+    <span class={`verdict ${tone}`} title={about}>
+      {verdict.replaceAll("_", "-")}
+    </span>
+  );
+}
+
+export function verdictTone(verdict: string): string {
+  return VERDICTS[verdict]?.[0] ?? "";
+}

@@ -1,0 +1,29 @@
+/** An explanation behind a small question mark: on hover, on focus and on a tap; Escape closes it. */
+
+import { useId, useState } from "preact/hooks";
+
+export function Tip({ text }: { text: string }) {
+  const [open, set] = useState(false);
+  const id = useId();
+  return (
+    <span class="tip" onMouseEnter={() => set(true)} onMouseLeave={() => set(false)}>
+      <button
+        type="button"
+        class="tip-mark"
+        aria-label="What is this?"
+        aria-describedby={open ? id : undefined}
+        onFocus={() => set(true)}
+        onBlur={() => set(false)}
+        onClick={() => set(true)}
+        onKeyDown={(event) => event.key === "Escape" && set(false)}
+      >
+        ?
+      </button>
+      {open && (
+        <span role="tooltip" id={id} class="tip-text">
+          {text}
+        </span>
+      )}
+    </span>
+  );
+}
