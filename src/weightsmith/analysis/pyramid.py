@@ -16,10 +16,10 @@ TILE = 256
 """Cells of a tile on either side."""
 
 BASE = 4
-"""First level that is kept in memory, where the matrix is not too large for it; the levels above follow from it."""
+"""First level that is kept in memory, where the matrix is not too large for it, with all levels above it."""
 
 KEPT = 1 << 20
-"""Most cells of that level: 40 MiB."""
+"""Most cells of that level: 40 MiB, and a third of that for those above."""
 
 MOST_INFINITE = 1000
 """Most blocks with infinities that are searched for finite values beside these."""
@@ -34,7 +34,7 @@ class Pyramid:
     """
 
     grid: Grid
-    _kept: Blocks | None = field(default=None, repr=False)
+    _kept: list[Blocks] | None = field(default=None, repr=False)
     _making: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @property
@@ -53,8 +53,8 @@ class Pyramid:
 
     @property
     def nbytes(self) -> int:
-        """Bytes that the kept level takes, or will take."""
-        return 40 * math.prod(self._cells_of(self.base))
+        """Bytes that the kept levels take, or will take."""
+        return 54 * math.prod(self._cells_of(self.base))
 
     def shape(self, level: int) -> tuple[int, int]:
         """Cells of a level, down and across.
@@ -85,24 +85,30 @@ class Pyramid:
         rows = slice(TILE * row, min(TILE * (row + 1), down))
         columns = slice(TILE * column, min(TILE * (column + 1), across))
         with np.errstate(over="ignore"):
+            if level == 0:
+                return self.grid.read(rows.start, rows.stop, columns.start, columns.stop).astype("<f4")
             return self._cells(level, rows, columns).statistic(statistic).astype("<f4")
 
     def _cells(self, level: int, rows: slice, columns: slice) -> Blocks:
+        if level >= self.base:
+            return self.kept()[level - self.base].cut(rows, columns)
         side = 2**level
-        if level < self.base:
-            below = range(side * rows.start, min(side * rows.stop, self.grid.rows))
-            along = range(side * columns.start, min(side * columns.stop, self.grid.columns))
-            return measure(self.grid, below, along, side, side)
-        factor = 2 ** (level - self.base)
-        below_slice = slice(factor * rows.start, factor * rows.stop)
-        return self.kept().cut(below_slice, slice(factor * columns.start, factor * columns.stop)).merge(factor)
+        down = range(side * rows.start, min(side * rows.stop, self.grid.rows))
+        across = range(side * columns.start, min(side * columns.stop, self.grid.columns))
+        return measure(self.grid, down, across, side, side)
 
-    def kept(self) -> Blocks:
-        """The blocks of level `base`, of 2**base values on either side; made by the first who asks."""
+    def kept(self) -> list[Blocks]:
+        """The blocks of level `base`, of 2**base values on either side, and of all levels above.
+
+        Made by the first who asks, in one pass over the values.
+        """
         with self._making:
             if self._kept is None:
                 side = 2**self.base
-                self._kept = measure(self.grid, range(self.grid.rows), range(self.grid.columns), side, side)
+                found = [measure(self.grid, range(self.grid.rows), range(self.grid.columns), side, side)]
+                while max(found[-1].counts.shape) > TILE:
+                    found.append(found[-1].merge(2))
+                self._kept = found
             return self._kept
 
     def largest(self, count: int) -> tuple[Connection, ...]:
@@ -113,7 +119,7 @@ class Pyramid:
         Raises:
             InputError, SourceError: as `Grid.read`.
         """
-        kept, side = self.kept(), 2**self.base
+        kept, side = self.kept()[0], 2**self.base
         size = np.abs(kept.largest)
         # Each of the largest values lies in one of as many blocks with the largest extremes, unless infinities hide it.
         size[np.isnan(size)] = 0.0

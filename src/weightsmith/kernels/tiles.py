@@ -42,13 +42,25 @@ def _add_coded_row(codes: Any, table: Any, sums: Any, squares: Any, counts: Any,
 @njit(nogil=True, cache=True)
 def _fold(totals: Any, seen: Any, start: int, width: int, block: Any, counts: Any) -> None:
     """Add a chunk's totals float64[4, n] and counts to the blocks that its columns, from `start` on, lie in."""
-    for i in range(totals.shape[1]):
-        at = (start + i) // width
-        block[0, at] += totals[0, i]
-        block[1, at] += totals[1, i]
-        block[2, at] = min(block[2, at], totals[2, i])
-        block[3, at] = max(block[3, at], totals[3, i])
-        counts[at] += seen[i]
+    first = 0
+    while first < seen.size:
+        at = (start + first) // width
+        stop = min(seen.size, (at + 1) * width - start)
+        total = squares = 0.0
+        low, high = np.inf, -np.inf
+        known = 0
+        for i in range(first, stop):
+            total += totals[0, i]
+            squares += totals[1, i]
+            low = totals[2, i] if totals[2, i] < low else low
+            high = totals[3, i] if totals[3, i] > high else high
+            known += seen[i]
+        block[0, at] += total
+        block[1, at] += squares
+        block[2, at] = min(block[2, at], low)
+        block[3, at] = max(block[3, at], high)
+        counts[at] += known
+        first = stop
 
 
 @njit(nogil=True, cache=True)

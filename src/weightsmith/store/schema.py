@@ -77,7 +77,12 @@ class Words(TypeDecorator[str]):
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
         """To storable text; comparisons pass through here too, so what was stored is found again."""
-        return None if value is None else value.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
+        return None if value is None else storable(value)
+
+
+def storable(text: str) -> str:
+    r"""The text as it is kept and found again: what no database holds is written out (`\x00`)."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 
 
 class Utc(TypeDecorator[datetime]):

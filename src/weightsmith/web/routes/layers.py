@@ -6,6 +6,7 @@ import numpy as np
 from fastapi import APIRouter, Query, Request, Response
 
 from weightsmith.analysis.thin import means, stretches
+from weightsmith.store.schema import storable
 from weightsmith.web.answer import answer, numbers
 from weightsmith.web.served import Here
 
@@ -26,7 +27,7 @@ def layers(
     `steps` holds the first step of each stretch.
     """
     found = here.library.run(store, run)
-    order = {info.name: place for place, info in enumerate(found.weights)}
+    order = {storable(info.name): place for place, info in enumerate(found.weights)}
     known = [weight for key, weight in found.series_names() if key == name and weight is not None]
     known.sort(key=lambda weight: order.get(weight, len(order)))
     held = [(weight, found.series(name, weight)) for weight in known]

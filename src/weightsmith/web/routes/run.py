@@ -7,10 +7,12 @@ from fastapi import APIRouter, Request, Response
 
 from weightsmith.store import Event, Run
 from weightsmith.store.records import QUANTITIES
+from weightsmith.store.schema import storable
 from weightsmith.web.answer import answer, text
 from weightsmith.web.library import snapshot_id
 from weightsmith.web.routes.runs import facts
 from weightsmith.web.served import Here
+from weightsmith.weight import WeightInfo
 
 router = APIRouter()
 
@@ -38,13 +40,19 @@ def run(request: Request, here: Here, store: str, run: str) -> Response:
             **facts(found),
             "recipe": found.recipe,
             "environment": found.environment,
-            "weights": [info.to_json() for info in found.weights],
+            "weights": [_described(info) for info in found.weights],
             "series": [{"name": name, "weight": weight} for name, weight in found.series_names()],
             "snapshots": snapshots,
             "events": [_event(event) for event in _bounded(found.events())],
             "sketched": _sketched(found),
         },
     )
+
+
+def _described(info: WeightInfo) -> dict[str, Any]:
+    """A weight under the name that its series have."""
+    tied = None if info.tied_to is None else storable(info.tied_to)
+    return {**info.to_json(), "name": storable(info.name), "tied_to": tied}
 
 
 def _event(event: Event) -> dict[str, Any]:
