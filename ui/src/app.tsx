@@ -9,7 +9,7 @@ import { Boundary } from "./parts/boundary";
 import { Name } from "./parts/name";
 import { Empty } from "./parts/states";
 import { link, useRoute } from "./router";
-import { shortened, visible } from "./text";
+import { baseName, shortened, visible } from "./text";
 import { type Choice, setChoice, useTheme } from "./theme";
 import { CompareView } from "./views/compare";
 import { RunView } from "./views/run";
@@ -82,8 +82,8 @@ export function App() {
             </a>
           )}
           {files.slice(0, 4).map((file) => (
-            <a key={file.id} href={link(["source", file.source])} aria-current={path[1] === file.source ? "page" : undefined}>
-              <Name text={file.label} length={32} />
+            <a key={file.id} href={link(["source", file.source])} title={visible(file.label)} aria-current={path[1] === file.source ? "page" : undefined}>
+              <Name text={baseName(file.label)} length={32} />
             </a>
           ))}
           {files.length > 4 && <a href={link([])}>{files.length - 4} more files</a>}

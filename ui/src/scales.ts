@@ -35,18 +35,18 @@ function at(table: Rgb[], share: number): Rgb {
   return table[Math.max(0, Math.min(STEPS - 1, Math.round(share * (STEPS - 1))))];
 }
 
-/** `center` has the background's tone; `reach` beyond it on either side the strongest color. NaN is the alarm's color. */
+/** `center` has the background's tone; `reach` beyond it on either side the strongest color. What is not finite has the alarm's color. */
 export function diverging(colors: Colors, reach: number, center = 0): Scale {
   const table = RAMPS[colors.name];
   const alarm = rgb(colors.alarm);
   const width = reach > 0 ? reach : 1;
-  return (value) => (Number.isNaN(value) ? alarm : at(table, 0.5 + (value - center) / (2 * width)));
+  return (value) => (!Number.isFinite(value) ? alarm : at(table, 0.5 + (value - center) / (2 * width)));
 }
 
 export function sequential(colors: Colors, low: number, high: number): Scale {
   const alarm = rgb(colors.alarm);
   const width = high > low ? high - low : 1;
-  return (value) => (Number.isNaN(value) ? alarm : at(RAMPS.sequential, (value - low) / width));
+  return (value) => (!Number.isFinite(value) ? alarm : at(RAMPS.sequential, (value - low) / width));
 }
 
 export function css([red, green, blue]: Rgb): string {

@@ -16,6 +16,11 @@ export function shortened(text: string, length = 72): string {
   return `${letters.slice(0, half).join("")}…${letters.slice(-half).join("")}`;
 }
 
+/** The last part of a path or address, which is what tells files apart. */
+export function baseName(label: string): string {
+  return label.replace(/[/\\]+$/, "").split(/[/\\]/).at(-1) || label;
+}
+
 /** A number in few characters: 0.0123, 4.56e-7, 1,234. */
 export function number(value: unknown, digits = 3): string {
   if (typeof value !== "number") return value === null || value === undefined ? "–" : String(value);
@@ -23,7 +28,7 @@ export function number(value: unknown, digits = 3): string {
   if (value === 0) return "0";
   const size = Math.abs(value);
   if (Number.isInteger(value) && size < 1e9) return minus(value.toLocaleString("en-US"));
-  if (size >= 1e6 || size < 1e-4) return minus(value.toExponential(digits - 1).replace("e+", "e"));
+  if (size >= 1e6 || size < 1e-4) return minus(Number(value.toPrecision(digits)).toExponential().replace("e+", "e"));
   if (size >= 1000) return minus(Math.round(value).toLocaleString("en-US"));
   return minus(String(Number(value.toPrecision(digits))));
 }
@@ -52,6 +57,7 @@ export function count(value: number): string {
   return value.toLocaleString("en-US");
 }
 
+/** A count on an axis: 500 k. */
 export function compact(value: number): string {
   const units: [number, string][] = [[1e12, "T"], [1e9, "B"], [1e6, "M"], [1e3, "k"]];
   for (const [size, unit] of units) if (value >= size) return `${Number((value / size).toPrecision(3))} ${unit}`;

@@ -34,8 +34,10 @@ interface Props {
   onCell: (cell: Cell) => void;
   onRows: (from: number, to: number) => void;
   label: string;
-  height?: number;
 }
+
+const TALLEST = 560;
+const LEAST_TALL = 260;
 
 function parsed(text: string | null): Camera | null {
   const parts = (text ?? "").split(",").map(Number);
@@ -55,7 +57,7 @@ function overviewReach(values: Float32Array): number {
 const WORDS: Record<string, string> = { mean: "mean", minimum: "smallest", maximum: "largest", magnitude: "largest by size" };
 
 export function Heatmap(props: Props) {
-  const { source, index, matrix, statistic, reach, rows, outliers, cell, brushing, label, height = 520 } = props;
+  const { source, index, matrix, statistic, reach, rows, outliers, cell, brushing, label } = props;
   const canvas = useRef<HTMLCanvasElement>(null);
   const readout = useRef<HTMLSpanElement>(null);
   const [width, setWidth] = useState(0);
@@ -73,6 +75,8 @@ export function Heatmap(props: Props) {
   const byColumn = useData<Marginals>(address([...base, "marginals"], { axis: "columns" }));
 
   const grid = useMemo(() => ({ rows: matrix.rows, columns: matrix.columns }), [matrix]);
+  // As tall as the matrix needs to fill the width, within what leaves the rest of the page in sight.
+  const height = Math.round(Math.min(TALLEST, Math.max(LEAST_TALL, (width * grid.rows) / grid.columns + STRIP)));
   const size = { width: Math.max(1, width - STRIP), height: height - STRIP };
   const by = stretch(grid, size);
 

@@ -27,7 +27,7 @@ export function paintMarginals(context: CanvasRenderingContext2D, rows: Maybe[],
   context.fillRect(size.width, 0, STRIP, size.height + STRIP);
   context.fillRect(0, size.height, size.width, STRIP);
   context.fillStyle = colors.muted;
-  context.globalAlpha = 0.75;
+  context.globalAlpha = 0.5;
   if (rows.length) strip(context, rows, grid.rows, view.top, view.cellHeight, size.height, (start, length, share) => context.rect(size.width + 5, start, share * room, length));
   if (columns.length) strip(context, columns, grid.columns, view.left, view.cellWidth, size.width, (start, length, share) => context.rect(start, size.height + 5, length, share * room));
   context.globalAlpha = 1;

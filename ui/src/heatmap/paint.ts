@@ -106,7 +106,7 @@ function drawNumbers(context: CanvasRenderingContext2D, scene: Scene, tiles: Til
   const lastRow = Math.min(grid.rows - 1, Math.floor((size.height - view.top) / view.cellHeight));
   const firstColumn = Math.max(0, Math.floor(-view.left / view.cellWidth));
   const lastColumn = Math.min(grid.columns - 1, Math.floor((size.width - view.left) / view.cellWidth));
-  const letters = view.cellWidth >= 78 ? 8 : view.cellWidth >= 60 ? 6 : 4;
+  const letters = view.cellWidth >= 78 ? 9 : view.cellWidth >= 60 ? 7 : 5;
   context.font = `${view.cellWidth >= 60 ? 12 : 11}px system-ui, sans-serif`;
   context.textAlign = "center";
   context.textBaseline = "middle";

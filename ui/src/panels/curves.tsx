@@ -3,8 +3,8 @@
 import { useMemo } from "preact/hooks";
 import { address } from "../api/client";
 import { useData } from "../api/data";
-import type { RunDetail, SeriesData } from "../api/types";
-import { Slider, Toggle } from "../parts/controls";
+import type { Maybe, RunDetail, SeriesData } from "../api/types";
+import { Segments, Slider, Toggle } from "../parts/controls";
 import { Panel, When } from "../parts/panel";
 import { type Line, type Mark, SeriesChart, type Zoom } from "../parts/series_chart";
 import { Empty } from "../parts/states";
@@ -20,7 +20,8 @@ const POINTS = 1200;
 export interface CurveView {
   smoothing: number;
   logX: boolean;
-  logY: boolean;
+  /** Whether values are on a logarithmic axis; `auto` where that shows more. */
+  values: "auto" | "linear" | "log";
   zoom: Zoom;
   onZoom: (zoom: Zoom) => void;
 }
@@ -29,7 +30,7 @@ export interface CurveView {
 export function useCurveView(): CurveView & { controls: preact.JSX.Element } {
   const [smoothing, setSmoothing] = useNumber("smooth");
   const [logX, setLogX] = useParam("logx");
-  const [logY, setLogY] = useParam("logy");
+  const [values, setValues] = useParam("values", "auto");
   const [range, setRange] = useParam("zoom");
   const bounds = range.split(",").map(Number);
   const zoom: Zoom = bounds.length === 2 && bounds.every(Number.isFinite) && bounds[1] > bounds[0] ? [bounds[0], bounds[1]] : null;
@@ -38,7 +39,10 @@ export function useCurveView(): CurveView & { controls: preact.JSX.Element } {
   const controls = (
     <div class="toolbar">
       <Slider label="Smoothing" value={factor} minimum={0} maximum={0.99} step={0.01} onChange={(value) => setSmoothing(value || null)} text={factor.toFixed(2)} title="Each point becomes a mean of itself and the points before it; the raw curve stays behind it, faint" />
-      <Toggle label="Log values" on={logY === "1"} onChange={(on) => setLogY(on ? "1" : "")} title="Losses and other positive numbers on a logarithmic axis" />
+      <span class="field" title="Auto takes a logarithmic axis for losses that fall by more than 30 times">
+        <span>Values</span>
+        <Segments label="Axis of values" value={values as CurveView["values"]} options={AXES} onChange={setValues} />
+      </span>
       <Toggle label="Log steps" on={logX === "1"} onChange={(on) => setLogX(on ? "1" : "")} />
       {zoom && (
         <button type="button" onClick={() => onZoom(null)}>
@@ -48,7 +52,24 @@ export function useCurveView(): CurveView & { controls: preact.JSX.Element } {
       <span class="muted hint">Drag across a curve to zoom, double click to see all.</span>
     </div>
   );
-  return { smoothing: factor, logX: logX === "1", logY: logY === "1", zoom, onZoom, controls };
+  return { smoothing: factor, logX: logX === "1", values: values as CurveView["values"], zoom, onZoom, controls };
+}
+
+const AXES = [
+  ["auto", "Auto"],
+  ["linear", "Linear"],
+  ["log", "Log"],
+] as const;
+
+const FAR = 30; // the same factor as in the pictures of `weightsmith plot`
+
+/** Whether these values go on a logarithmic axis: as asked, or for losses that are positive and far apart. */
+export function isLog(asked: CurveView["values"], name: string, values: Maybe[][]): boolean {
+  const all = values.flat().filter((value): value is number => value !== null);
+  const positive = all.filter((value) => value > 0);
+  if (asked !== "auto") return asked === "log" && positive.length > 0;
+  if (!/loss|gradient_norm/.test(name) || !positive.length || positive.length < all.length) return false;
+  return positive.reduce((a, b) => Math.max(a, b)) / positive.reduce((a, b) => Math.min(a, b)) > FAR;
 }
 
 /** A series as it is drawn: the raw curve faint behind the smoothed one. */
@@ -169,9 +190,9 @@ export function CurvesPanels({ base, run, version }: { base: string[]; run: RunD
                 <SeriesChart
                   label={`${group.title} over steps`}
                   lines={curves}
-                  marks={group.names.some((name) => name.startsWith("val_")) ? marked : []}
+                  marks={group.names.some((name) => name === "loss" || name.startsWith("val_")) ? marked : []}
                   logX={view.logX}
-                  logY={view.logY && data.every((one) => one.values.some((value) => value !== null && value > 0))}
+                  logY={isLog(view.values, group.names[0], data.map((one) => one.values))}
                   zoom={view.zoom}
                   onZoom={view.onZoom}
                   height={i === 0 ? 300 : 200}

@@ -124,8 +124,8 @@ function Brushed({ data, draw, nearestTo, near, setNear, setBox, rows, onRows, m
     const places = placed(data.points, width, HEIGHT);
     return data.rows.filter((_, i) => within(places[i].x, from.x, to.x) && within(places[i].y, from.y, to.y));
   };
-  const explained = data.method === "pca" && data.explained.length ? `The two directions hold ${percent(data.explained[0] + (data.explained[1] ?? 0))} of the spread.` : "";
-  const instead = data.method !== method ? "t-SNE of so few or equal rows means nothing: this is PCA. " : "";
+  const explained = data.method.toLowerCase() === "pca" && data.explained.length ? `The two directions hold ${percent(data.explained[0] + (data.explained[1] ?? 0))} of the spread.` : "";
+  const instead = data.method.toLowerCase().replace("-", "") !== method ? "t-SNE of so few or equal rows means nothing: this is PCA. " : "";
   return (
     <>
       <Canvas

@@ -1,5 +1,6 @@
 /** What the rules say: the worst first, each with its evidence, since when, and what to do. */
 
+import { useState } from "preact/hooks";
 import type { Loaded } from "../api/data";
 import type { Finding, Findings } from "../api/types";
 import { Segments } from "../parts/controls";
@@ -16,6 +17,8 @@ const LEVELS = [
   ["warning", "Warnings"],
   ["info", "Notes"],
 ] as const;
+
+const FOLDED = 3; // places of one rule that show without a click
 
 export function FindingsPanel({ findings, weightLink }: { findings: Loaded<Findings>; weightLink: (name: string) => string }) {
   const [level, setLevel] = useParam("severity");
@@ -40,8 +43,8 @@ export function FindingsPanel({ findings, weightLink }: { findings: Loaded<Findi
               <Empty>No finding of this severity.</Empty>
             ) : (
               <ul class="findings">
-                {shown.map((one, i) => (
-                  <One key={i} finding={one} weightLink={weightLink} />
+                {grouped(shown).map((group) => (
+                  <Group key={group[0].code + group[0].severity} group={group} weightLink={weightLink} />
                 ))}
               </ul>
             )}
@@ -64,30 +67,74 @@ export function FindingsPanel({ findings, weightLink }: { findings: Loaded<Findi
   );
 }
 
-function One({ finding, weightLink }: { finding: Finding; weightLink: (name: string) => string }) {
+/** Findings of one rule, in the order in which the worst of each comes. */
+export function grouped(findings: Finding[]): Finding[][] {
+  const found = new Map<string, Finding[]>();
+  for (const one of findings) {
+    const key = `${one.code} ${one.severity}`;
+    found.set(key, [...(found.get(key) ?? []), one]);
+  }
+  return [...found.values()];
+}
+
+interface GroupProps {
+  group: Finding[];
+  weightLink: (name: string) => string;
+}
+
+/** One rule's findings: what to do once, where it differs with each, and every place with its evidence. */
+function Group({ group, weightLink }: GroupProps) {
+  const [first] = group;
+  const [open, setOpen] = useState(false);
+  const alike = group.every((one) => one.fix === first.fix);
+  const shown = open ? group : group.slice(0, FOLDED);
   return (
-    <li class={`finding ${finding.severity}`}>
+    <li class={`finding ${first.severity}`}>
       <div class="finding-head">
-        <Severity level={finding.severity} />
-        <b>{finding.name.replaceAll("-", " ")}</b>
-        <code>{finding.code}</code>
-        {finding.weight && (
-          <a href={weightLink(finding.weight)}>
-            <Name text={finding.weight} length={60} />
-          </a>
-        )}
-        {finding.step !== null && <span class="muted">since step {number(finding.step)}</span>}
+        <Severity level={first.severity} />
+        <b>{first.name.replaceAll("-", " ")}</b>
+        <code>{first.code}</code>
+        {group.length > 1 && <span class="muted">{plural(group.length, "time")}</span>}
       </div>
-      <p>{visible(finding.message)}</p>
-      <p class="advice">{visible(finding.fix)}</p>
-      <dl class="evidence">
-        {Object.entries(finding.evidence).map(([name, value]) => (
-          <div key={name}>
-            <dt>{words(name)}</dt>
-            <dd>{typeof value === "string" ? <Name text={value} length={48} /> : number(value)}</dd>
-          </div>
-        ))}
-      </dl>
+      {alike && <p class="advice">{visible(first.fix)}</p>}
+      {shown.map((one, i) => (
+        <Place key={i} finding={one} weightLink={weightLink} advice={!alike} />
+      ))}
+      {group.length > FOLDED && (
+        <button type="button" class="quiet" aria-expanded={open} onClick={() => setOpen(!open)}>
+          {open ? "Show fewer" : `Show ${group.length - FOLDED} more`}
+        </button>
+      )}
     </li>
+  );
+}
+
+function Place({ finding, weightLink, advice }: { finding: Finding; weightLink: (name: string) => string; advice: boolean }) {
+  const evidence = Object.entries(finding.evidence);
+  return (
+    <div class="place">
+      <p>
+        {finding.weight && (
+          <>
+            <a href={weightLink(finding.weight)}>
+              <Name text={finding.weight} length={60} />
+            </a>{" "}
+          </>
+        )}
+        {visible(finding.message)}
+        {finding.step !== null && <span class="muted"> Since step {number(finding.step)}.</span>}
+      </p>
+      {advice && <p class="advice">{visible(finding.fix)}</p>}
+      {evidence.length > 0 && (
+        <dl class="evidence">
+          {evidence.map(([name, value]) => (
+            <div key={name}>
+              <dt>{words(name)}</dt>
+              <dd>{typeof value === "string" ? <Name text={value} length={48} /> : number(value)}</dd>
+            </div>
+          ))}
+        </dl>
+      )}
+    </div>
   );
 }

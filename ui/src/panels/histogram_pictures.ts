@@ -4,9 +4,10 @@ import type { HistogramsOverTime } from "../api/types";
 import { axes, layout, MARGINS } from "../parts/axes";
 import type { Frame } from "../parts/canvas";
 import { css, sequential } from "../scales";
-import { number } from "../text";
+import { compact, number } from "../text";
 
 const MOST_RIDGES = 48;
+export const RIDGE_TOP = 104; // pixels above the first ridge's foot
 
 export function quantileNames(data: HistogramsOverTime): string[] {
   return Object.keys(data.quantiles).sort((a, b) => Number(a) - Number(b));
@@ -58,12 +59,12 @@ export function drawRidges(frame: Frame, data: HistogramsOverTime, marked: numbe
   const { context, width, height, colors } = frame;
   const { steps } = data;
   const edges = central(data.edges);
-  const margins = { ...MARGINS, left: 16, right: 62, top: 60 };
-  const plot = axes(frame, { low: edges[0], high: edges[edges.length - 1] }, { low: 0, high: 1 }, margins);
   const rows = heights(data.counts, data.edges, log);
   const peak = typicalPeak(rows);
   const shown = chosen(steps.length, marked);
-  const tallest = Math.min(120, Math.max(50, ((plot.bottom - plot.top) / shown.length) * 4));
+  const tallest = Math.min(120, Math.max(50, ((height - RIDGE_TOP - MARGINS.bottom) / shown.length) * 4));
+  const margins = { ...MARGINS, left: 16, right: 62, top: RIDGE_TOP };
+  const plot = axes(frame, { low: edges[0], high: edges[edges.length - 1] }, { low: 0, high: 1 }, margins);
   const ramp = sequential(colors, 0, 1);
   let labelled = -100;
   for (const i of shown) {
@@ -72,7 +73,7 @@ export function drawRidges(frame: Frame, data: HistogramsOverTime, marked: numbe
     const path = new Path2D();
     rows[i].forEach((value, bin) => {
       const x = plot.x((edges[bin] + edges[bin + 1]) / 2);
-      const y = base - Math.min(1.35, value / peak) * tallest;
+      const y = base - Math.min(value / peak, (base - 4) / tallest) * tallest;
       if (bin) path.lineTo(x, y);
       else path.moveTo(x, y);
     });
@@ -116,7 +117,6 @@ export function drawHeat(frame: Frame, data: HistogramsOverTime, marked: number,
   const ramp = sequential(colors, 0, typicalPeak(rows));
   rows.forEach((row, i) =>
     row.forEach((value, bin) => {
-      if (!value) return;
       const at = ((bins - 1 - bin) * steps.length + i) * 4;
       [image.data[at], image.data[at + 1], image.data[at + 2]] = ramp(value);
       image.data[at + 3] = 255;
@@ -124,7 +124,7 @@ export function drawHeat(frame: Frame, data: HistogramsOverTime, marked: number,
   );
   inner.putImageData(image, 0, 0);
   const last = Math.max(1, steps.length - 1);
-  const margins = { ...MARGINS, left: 58 };
+  const margins = { ...MARGINS, left: 58, right: 30 };
   const format = (place: number) => (Number.isInteger(place) ? number(steps[place]) : "");
   const plot = axes(frame, { low: 0, high: last, format }, { low: edges[0], high: edges[bins] }, margins);
   context.imageSmoothingEnabled = false;
@@ -163,7 +163,7 @@ export function drawStep(frame: Frame, data: HistogramsOverTime, at: number, log
   const row = heights([data.counts[at]], data.edges, log)[0];
   const edges = central(data.edges);
   const top = Math.max(...row, 1);
-  const format = (value: number) => number(log ? Math.round(Math.expm1(value)) : value);
+  const format = (value: number) => compact(Number((log ? Math.expm1(value) : value).toPrecision(3)));
   const plot = axes(frame, { low: edges[0], high: edges[edges.length - 1] }, { low: 0, high: top, format });
   context.fillStyle = colors.accent;
   row.forEach((value, bin) => {

@@ -9,7 +9,7 @@ import { Panel, When } from "../parts/panel";
 import { Empty } from "../parts/states";
 import { useNumber, useParam } from "../router";
 import { count, number, shortened, visible } from "../text";
-import { binAt, drawHeat, drawRidges, drawStep, quantileNames } from "./histogram_pictures";
+import { binAt, drawHeat, drawRidges, drawStep, quantileNames, RIDGE_TOP } from "./histogram_pictures";
 import { Canvas } from "../parts/canvas";
 import { nearest, Scrubber } from "./scrubber";
 
@@ -46,7 +46,7 @@ export function HistogramsPanel({ base, run, version }: { base: string[]; run: R
       <div class="grid wide-left">
         <Panel
           title={`${title} over time`}
-          about="Each ridge is the distribution at one step, from the first (back) to the last (front). In the heat view a column is a step and the lines are quantiles: half of all values lie between the two inner ones. Healthy layers change shape slowly; a spike at zero, two far humps or a spread that keeps growing deserve a look."
+          about="Each ridge is the distribution at one step, from the first (back) to the last (front). In the heat view a column is a recorded step and the lines are quantiles: half of all values lie between the two inner ones. Healthy layers change shape slowly; a spike at zero, two far humps or a spread that keeps growing deserve a look."
           note={steps.length ? `${steps.length} recorded steps` : null}
           picture
           csv={() => [["step", ...(loaded.data?.edges.slice(0, -1) ?? [])], ...steps.map((one, i) => [one, ...loaded.data!.counts[i]])]}
@@ -61,7 +61,7 @@ export function HistogramsPanel({ base, run, version }: { base: string[]; run: R
                   label={`Distribution of ${visible(weight)} at ${data.steps.length} steps`}
                   draw={(frame) => draw(frame, data, at, log === "1")}
                   onPick={({ x, y }, size) => {
-                    const share = view === "heat" ? (x - 58) / (size.width - 70) : (y - 60) / (size.height - 60 - 34);
+                    const share = view === "heat" ? (x - 58) / (size.width - 88) : (y - RIDGE_TOP) / (size.height - RIDGE_TOP - 34);
                     const place = Math.round(Math.max(0, Math.min(1, share)) * (data.steps.length - 1));
                     setStep(data.steps[place]);
                   }}

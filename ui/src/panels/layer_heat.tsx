@@ -11,12 +11,14 @@ interface Props {
   steps: number[];
   values: Maybe[][];
   scale: Scale;
+  format: (value: number) => string;
   marked: number | null;
   onHover: (place: { row: number; column: number } | null) => void;
   onPick: (place: { row: number; column: number }) => void;
 }
 
 const FOOT = 24;
+const RIGHT = 76; // pixels for each layer's value at the marked step
 
 /** The last column that begins at or before a step. */
 export function columnAt(steps: number[], step: number): number {
@@ -32,6 +34,12 @@ export function columnAt(steps: number[], step: number): number {
 
 function rowHeight(rows: number): number {
   return Math.max(11, Math.min(26, Math.floor(340 / rows)));
+}
+
+/** The last value measured up to a column. */
+function heldAt(row: Maybe[], column: number): Maybe {
+  for (let at = column; at >= 0; at--) if (row[at] !== null) return row[at];
+  return null;
 }
 
 /** Layers are measured now and then: a cell holds until the next measurement. */
@@ -55,17 +63,17 @@ function picture(values: Maybe[][], scale: Scale): HTMLCanvasElement {
   return canvas;
 }
 
-export function LayerHeat({ label, names, steps, values, scale, marked, onHover, onPick }: Props) {
+export function LayerHeat({ label, names, steps, values, scale, format, marked, onHover, onPick }: Props) {
   const tall = rowHeight(names.length);
   const left = (width: number) => Math.min(180, width * 0.35);
   const place = (point: Point, width: number) => {
-    const column = Math.floor(((point.x - left(width)) / (width - left(width))) * steps.length);
+    const column = Math.floor(((point.x - left(width)) / (width - left(width) - RIGHT)) * steps.length);
     const row = Math.floor(point.y / tall);
     return column >= 0 && column < steps.length && row >= 0 && row < names.length ? { row, column } : null;
   };
   const draw = ({ context, width, colors }: Frame) => {
     const from = left(width);
-    const wide = width - from;
+    const wide = width - from - RIGHT;
     const bottom = tall * names.length;
     context.imageSmoothingEnabled = false;
     context.fillStyle = colors.grid;
@@ -78,6 +86,10 @@ export function LayerHeat({ label, names, steps, values, scale, marked, onHover,
     context.textAlign = "right";
     context.textBaseline = "middle";
     const letters = Math.floor((from - 10) / 6.2);
+    names.forEach((_, i) => {
+      const value = heldAt(values[i], marked ?? steps.length - 1);
+      if (value !== null) context.fillText(format(value), width - 2, (i + 0.5) * tall);
+    });
     names.forEach((name, i) => context.fillText(shortened(visible(name), letters), from - 8, (i + 0.5) * tall));
     context.fillStyle = colors.muted;
     context.font = "12px system-ui, sans-serif";
@@ -85,7 +97,7 @@ export function LayerHeat({ label, names, steps, values, scale, marked, onHover,
     const span = steps[steps.length - 1] - steps[0] || 1;
     for (const step of ticks(steps[0], steps[steps.length - 1], Math.max(2, wide / 110))) {
       const x = from + ((step - steps[0]) / span) * wide;
-      context.textAlign = x > width - 24 ? "right" : x < from + 12 ? "left" : "center";
+      context.textAlign = x > from + wide - 24 ? "right" : x < from + 12 ? "left" : "center";
       context.fillText(number(step), x, bottom + 6);
     }
     if (marked !== null) {

@@ -77,8 +77,8 @@ export function LayersPanels({ base, run, version }: { base: string[]; run: RunD
         <Toggle label="Biases and norms too" on={biases === "1"} onChange={(on) => setBiases(on ? "1" : "")} />
       </div>
       <div class="grid two">
-        {there.map((quantity, i) => (
-          <QuantityPanel key={quantity.name} base={base} run={run} quantity={quantity} version={version} all={biases === "1"} className={i < 2 ? "" : ""} />
+        {there.map((quantity) => (
+          <QuantityPanel key={quantity.name} base={base} run={run} quantity={quantity} version={version} all={biases === "1"} />
         ))}
       </div>
     </>
@@ -91,10 +91,9 @@ interface PanelProps {
   quantity: Quantity;
   version: number;
   all: boolean;
-  className: string;
 }
 
-function QuantityPanel({ base, run, quantity, version, all, className }: PanelProps) {
+function QuantityPanel({ base, run, quantity, version, all }: PanelProps) {
   const loaded = useData<LayerSeries>(address([...base, "layers"], { name: quantity.name, columns: 300 }), version);
   const { colors } = useTheme();
   const [step, setStep] = useNumber("step");
@@ -122,7 +121,6 @@ function QuantityPanel({ base, run, quantity, version, all, className }: PanelPr
     <Panel
       title={quantity.title}
       about={quantity.about}
-      className={className}
       picture
       csv={() => [["weight", ...(shown?.steps ?? [])], ...(shown?.names ?? []).map((name, i) => [name, ...shown!.values[i].map((value) => (value === null ? null : quantity.log ? 10 ** value : value))])]}
     >
@@ -130,6 +128,8 @@ function QuantityPanel({ base, run, quantity, version, all, className }: PanelPr
         {() =>
           !shown || !shown.names.length ? (
             <Empty>Not measured in this run.</Empty>
+          ) : quantity.share && shown.values.every((row) => row.every((value) => !value)) ? (
+            <Empty>None, in any layer at any step.</Empty>
           ) : (
             <>
               <LayerHeat
@@ -138,6 +138,7 @@ function QuantityPanel({ base, run, quantity, version, all, className }: PanelPr
                 steps={shown.steps}
                 values={shown.values}
                 scale={scale.scale}
+                format={format}
                 marked={step === null ? null : columnAt(shown.steps, step)}
                 onHover={(place) => (place ? say(place.row, place.column) : setReadout(""))}
                 onPick={(place) => setStep(shown.steps[place.column])}

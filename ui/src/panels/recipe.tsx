@@ -1,8 +1,10 @@
 /** What was trained and where: recipe, environment, and what recording it cost. */
 
 import type { RunDetail } from "../api/types";
+import { Toggle } from "../parts/controls";
 import { Panel } from "../parts/panel";
 import { Empty } from "../parts/states";
+import { useParam } from "../router";
 import { bytes, number, percent, seconds, shortened, visible, words } from "../text";
 
 /** Nested values as dotted keys, in their own order. */
@@ -50,11 +52,15 @@ interface Recorder {
 }
 
 export function RecipePanels({ run }: { run: RunDetail }) {
-  const recipe = run.recipe ? flattened(run.recipe) : [];
+  const [whole, setWhole] = useParam("unset");
+  const recipe = run.recipe ? flattened(run.recipe).filter(([, value]) => whole === "1" || value !== null) : [];
   const environment = flattened(run.environment);
   return (
     <div class="grid two">
-      <Panel title="Recipe" about="The full description of this training, every default included. `weightsmith train` takes it." csv={() => [["field", "value"], ...recipe.map(([key, value]): [string, string] => [key, plain(value)])]}>
+      <Panel
+        title="Recipe"
+        controls={run.recipe && <Toggle label="Unset fields too" on={whole === "1"} onChange={(on) => setWhole(on ? "1" : "")} />}
+        about="The full description of this training, every default included. `weightsmith train` takes it." csv={() => [["field", "value"], ...recipe.map(([key, value]): [string, string] => [key, plain(value)])]}>
         {recipe.length ? <Pairs pairs={recipe} /> : <Empty>This run was recorded from a loop of your own: it has no recipe.</Empty>}
       </Panel>
       <div class="stack">

@@ -8,7 +8,7 @@ import { Toggle } from "../parts/controls";
 import { Panel } from "../parts/panel";
 import { Empty } from "../parts/states";
 import { useParam } from "../router";
-import { count, number } from "../text";
+import { compact, count, number } from "../text";
 
 const NEAR = 6; // pixels within which a click means an outlier
 
@@ -29,7 +29,7 @@ export function ValuesPanel({ weight, onOutlier }: { weight: WeightDetail; onOut
   // The outermost bins may be wide: heights are counts by width, in counts of a typical bin.
   const heights = counts.map((amount, i) => (log ? Math.log10(1 + amount) : (amount * typical) / (widths[i] || 1)));
   const x = { low: edges[0], high: edges[edges.length - 1] };
-  const y = { low: 0, high: Math.max(...heights) || 1, format: (value: number) => number(log ? Math.round(10 ** value - 1) : value) };
+  const y = { low: 0, high: Math.max(...heights) || 1, format: (value: number) => compact(Number((log ? 10 ** value - 1 : value).toPrecision(3))) };
   const draw = (frame: Frame) => {
     const { context, colors } = frame;
     const plot = axes(frame, x, y);

@@ -15,7 +15,7 @@ interface Branch {
   rows: Row[];
 }
 
-const OPEN_AT_MOST = 60; // rows that are shown without a click
+const OPEN_AT_MOST = 150; // rows that are shown without a click
 const SPARED = 400; // rows drawn at once below one branch
 
 function branch(path: string, label: string): Branch {

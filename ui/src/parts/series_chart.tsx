@@ -81,6 +81,26 @@ function drawMarks(chart: uPlot, marks: Mark[]): void {
   ctx.restore();
 }
 
+const every = (_: uPlot, splits: number[]): (number | null)[] => splits;
+
+const MOST_POWERS = 8;
+
+/** On a logarithmic axis over several decades, powers of ten alone, and of many every so manieth. */
+function powers(_: uPlot, splits: number[]): (number | null)[] {
+  const power = (value: number) => Math.round(Math.log10(value));
+  const isPower = (value: number) => Math.abs(Math.log10(value) - power(value)) < 1e-9;
+  const found = splits.filter(isPower);
+  if (found.length < 2) return splits;
+  const step = Math.ceil(found.length / MOST_POWERS);
+  return splits.map((value) => (isPower(value) && power(value) % step === 0 ? value : null));
+}
+
+/** Numbers on an axis: short ones. */
+function tick(value: number | null): string {
+  if (value === null) return "";
+  return Math.abs(value) >= 1e6 ? Number(value.toPrecision(3)).toExponential().replace("e+", "e").replaceAll("-", "−") : number(value);
+}
+
 export function SeriesChart({ label, lines, marks = [], logX, logY, zoom, onZoom, height = 240 }: Props) {
   const place = useRef<HTMLDivElement>(null);
   const chart = useRef<uPlot | null>(null);
@@ -107,12 +127,14 @@ export function SeriesChart({ label, lines, marks = [], logX, logY, zoom, onZoom
 
   useLayoutEffect(() => {
     const element = place.current!;
-    const axis: uPlot.Axis = {
+    const axis = (log: boolean): uPlot.Axis => ({
       stroke: colors.muted,
       font: "12px system-ui, sans-serif",
-      grid: { stroke: colors.grid, width: 1 },
-      ticks: { stroke: colors.grid, width: 1, size: 4 },
-    };
+      grid: { stroke: colors.grid, width: 1, filter: log ? powers : every },
+      ticks: { stroke: colors.grid, width: 1, size: 4, filter: log ? powers : every },
+      filter: log ? powers : every,
+      values: (_, splits) => splits.map(tick),
+    });
     const made = new uPlot(
       {
         width: element.clientWidth || 600,
@@ -123,8 +145,8 @@ export function SeriesChart({ label, lines, marks = [], logX, logY, zoom, onZoom
           y: { distr: logY ? 3 : 1 },
         },
         axes: [
-          { ...axis, size: 28, gap: 4, values: (_, splits) => splits.map((v) => (v === null ? "" : number(v))) },
-          { ...axis, size: 58, gap: 6, values: (_, splits) => splits.map((v) => (v === null ? "" : number(v))) },
+          { ...axis(logX), size: 28, gap: 4 },
+          { ...axis(logY), size: 60, gap: 6 },
         ],
         series: [
           {},

@@ -1,12 +1,15 @@
 /** An explanation behind a small question mark: on hover, on focus and on a tap; Escape closes it. */
 
-import { useId, useState } from "preact/hooks";
+import { useId, useRef, useState } from "preact/hooks";
 
 export function Tip({ text }: { text: string }) {
   const [open, set] = useState(false);
+  const place = useRef<HTMLSpanElement>(null);
+  // Towards the side with room.
+  const left = (place.current?.getBoundingClientRect().left ?? 0) > window.innerWidth - 340;
   const id = useId();
   return (
-    <span class="tip" onMouseEnter={() => set(true)} onMouseLeave={() => set(false)}>
+    <span class="tip" ref={place} onMouseEnter={() => set(true)} onMouseLeave={() => set(false)}>
       <button
         type="button"
         class="tip-mark"
@@ -20,7 +23,7 @@ export function Tip({ text }: { text: string }) {
         ?
       </button>
       {open && (
-        <span role="tooltip" id={id} class="tip-text">
+        <span role="tooltip" id={id} class={`tip-text ${left ? "leftwards" : ""}`}>
           {text}
         </span>
       )}

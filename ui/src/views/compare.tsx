@@ -1,12 +1,12 @@
 /** Runs side by side: first in what their recipes differ, then their curves over each other. */
 
-import { useMemo } from "preact/hooks";
+import { useEffect, useMemo, useState } from "preact/hooks";
 import { address, getJson } from "../api/client";
 import { useData } from "../api/data";
 import { useRunEvents } from "../api/events";
 import type { Comparison, RunRow, SeriesData } from "../api/types";
 import { useTitle } from "../app";
-import { lines, useCurveView } from "../panels/curves";
+import { isLog, lines, useCurveView } from "../panels/curves";
 import { plain } from "../panels/recipe";
 import { Name } from "../parts/name";
 import { Panel, When } from "../parts/panel";
@@ -16,7 +16,6 @@ import { StatusMark, VerdictMark } from "../parts/status";
 import { link, useRoute } from "../router";
 import { number, shortened, visible, words } from "../text";
 import { useTheme } from "../theme";
-import { useEffect, useState } from "preact/hooks";
 import { reference } from "./runs";
 
 const POINTS = 800;
@@ -193,7 +192,7 @@ function Overlay({ name, first, shown, loaded, view }: OverlayProps) {
   );
   return (
     <Panel title={words(name)} className={first ? "span" : ""} picture legend={[]}>
-      {drawn.length ? <SeriesChart label={`${words(name)} of all runs`} lines={drawn} logX={view.logX} logY={view.logY} zoom={view.zoom} onZoom={view.onZoom} height={first ? 300 : 200} /> : <Empty>Loading…</Empty>}
+      {drawn.length ? <SeriesChart label={`${words(name)} of all runs`} lines={drawn} logX={view.logX} logY={isLog(view.values, name, drawn.map((one) => one.values))} zoom={view.zoom} onZoom={view.onZoom} height={first ? 300 : 200} /> : <Empty>Loading…</Empty>}
     </Panel>
   );
 }

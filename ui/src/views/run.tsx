@@ -83,6 +83,8 @@ function Heading({ run }: { run: RunDetail }) {
   const recorder = summary.recorder as { share?: number } | undefined;
   const last = [...run.events].reverse().find((event) => event.kind === "verdict");
   const verdict = (last?.payload.verdict ?? summary.verdict) as string | undefined;
+  // What it said of a healthy run was true when it said it; the numbers below are newer.
+  const text = verdict !== "healthy" && typeof last?.payload.text === "string" ? last.payload.text : "";
   const facts: [string, string, string][] = [
     ["Validation loss", number(summary.val_loss), "Of the weights that were kept"],
     ...(metric ? [[`Validation ${metric.replaceAll("_", " ")}`, metric === "accuracy" ? percent(summary[`val_${metric}`]) : number(summary[`val_${metric}`]), "Of the weights that were kept"] as [string, string, string]] : []),
@@ -103,7 +105,7 @@ function Heading({ run }: { run: RunDetail }) {
           <code>{run.id}</code> · started <time title={moment(run.created)}>{ago(run.created)}</time> · {plural(run.weights.length, "weight")}
         </span>
       </div>
-      {typeof last?.payload.text === "string" && <p class="verdict-text">{visible(last.payload.text)}</p>}
+      {text && !run.error?.includes(text) && <p class="verdict-text">{visible(text)}</p>}
       {run.error && <Failure error={run.error} />}
       {run.status !== "running" && (
         <dl class="facts">

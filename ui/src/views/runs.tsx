@@ -14,7 +14,8 @@ import { StatusMark, VerdictMark } from "../parts/status";
 import { type Column, DataTable } from "../parts/table";
 import { go, link, useParam } from "../router";
 import type { Table } from "../save";
-import { ago, moment, number, percent, seconds, visible } from "../text";
+import { smooth } from "../smooth";
+import { ago, baseName, moment, number, percent, seconds, visible } from "../text";
 
 const MOST_COMPARED = 8;
 
@@ -70,7 +71,7 @@ function columns(ticked: Set<string>, tick: (run: string, on: boolean) => void):
       ),
     },
     { id: "status", head: "Status", key: (run) => run.status, cell: (run) => <StatusMark status={run.status} /> },
-    { id: "loss", head: "Loss", about: "Training loss over the steps; on a logarithmic scale where it falls by more than 30 times", cell: (run) => <Sparkline values={run.sparkline.values} /> },
+    { id: "loss", head: "Loss", about: "Training loss over the steps, smoothed; on a logarithmic scale where it falls by more than 30 times", cell: (run) => <Sparkline values={smooth(run.sparkline.values, 0.6)} /> },
     {
       id: "verdict",
       head: "Verdict",
@@ -177,8 +178,11 @@ function FilesPanel({ files }: { files: Hello["files"] }) {
         {files.map((file) => (
           <li key={file.id}>
             <a class="strong" href={link(["source", file.source])}>
+              <Name text={baseName(file.label)} length={80} />
+            </a>{" "}
+            <span class="muted">
               <Name text={file.label} length={110} />
-            </a>
+            </span>
           </li>
         ))}
       </ul>

@@ -8,7 +8,7 @@ import { Name } from "../parts/name";
 import { Empty } from "../parts/states";
 import { WeightsPanel } from "../panels/weights";
 import { link } from "../router";
-import { plural, shortened, visible } from "../text";
+import { baseName, plural, shortened, visible } from "../text";
 
 export function SourceView({ source }: { source: string }) {
   const detail = useData<SourceDetail>(address(["sources", source]));
@@ -29,8 +29,12 @@ export function SourceView({ source }: { source: string }) {
     <>
       <div class="heading">
         <div class="heading-line">
-          <h1>{detail.data ? <Name text={detail.data.label} length={90} /> : "Weights"}</h1>
-          {detail.data && <span class="muted">{detail.data.format}</span>}
+          <h1>{detail.data ? <Name text={baseName(detail.data.label)} length={90} /> : "Weights"}</h1>
+          {detail.data && (
+            <span class="muted">
+              {detail.data.format} · <Name text={detail.data.label} length={100} />
+            </span>
+          )}
           <RunLink source={source} />
         </div>
         {metadata.length > 0 && (

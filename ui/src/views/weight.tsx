@@ -6,6 +6,7 @@ import { useData } from "../api/data";
 import type { SourceDetail, WeightDetail } from "../api/types";
 import { useTitle } from "../app";
 import { Name } from "../parts/name";
+import { Panel } from "../parts/panel";
 import { Empty, Failure, Loading } from "../parts/states";
 import { CorrelationPanel } from "../panels/correlation";
 import { EmbeddingPanel } from "../panels/embedding";
@@ -15,7 +16,7 @@ import { SpectrumPanel } from "../panels/spectrum";
 import { ValuesPanel } from "../panels/values";
 import { joinedRows, parsedRows } from "../rows";
 import { link, setParams, useParam } from "../router";
-import { compact, number, percent, shape, visible } from "../text";
+import { baseName, compact, number, percent, shape, visible } from "../text";
 import { RunLink } from "./source";
 
 export function WeightView({ source, index }: { source: string; index: string }) {
@@ -42,13 +43,14 @@ export function WeightView({ source, index }: { source: string; index: string })
   const place = cellText.split(",").map(Number);
   const cell = place.length === 2 && cellText && place.every((one) => Number.isInteger(one) && one >= 0) ? { row: place[0], column: place[1] } : null;
   const many = (weight.matrix?.rows ?? 0) > 1 && (weight.matrix?.columns ?? 0) > 1;
+  const finite = notFinite(weight) === 0;
   const mark = (marked: Iterable<number>) => setRows(joinedRows(marked));
   const go = (row: number, column: number) => setCell(`${row},${column}`);
   return (
     <>
       <div class="heading">
         <nav class="crumbs" aria-label="Where this is">
-          <a href={link(["source", source])}>{whole.data ? <Name text={whole.data.label} length={60} /> : "All weights"}</a>
+          <a href={link(["source", source])}>{whole.data ? <Name text={baseName(whole.data.label)} length={60} /> : "All weights"}</a>
           <RunLink source={source} />
         </nav>
         <div class="heading-line">
@@ -76,7 +78,13 @@ export function WeightView({ source, index }: { source: string; index: string })
         <div class="grid three">
           <EmbeddingPanel base={base} rows={rows} total={weight.matrix.rows} onRows={mark} />
           <CorrelationPanel base={base} rows={rows} onPick={(a, b) => (setParams({ rows: joinedRows([a, b]) }), undefined)} />
-          <SpectrumPanel base={base} />
+          {finite ? (
+            <SpectrumPanel base={base} />
+          ) : (
+            <Panel title="Spectrum">
+              <Empty>Some values are NaN or infinite, so there is no spectrum.</Empty>
+            </Panel>
+          )}
         </div>
       )}
     </>
@@ -111,11 +119,15 @@ const FACTS: [string, string, string][] = [
   ["kurtosis", "Kurtosis", "How heavy the tails are"],
 ];
 
+function notFinite({ statistics }: WeightDetail): number {
+  return ["nan", "positive_infinity", "negative_infinity"].reduce((sum, name) => sum + Number(statistics?.[name] ?? 0), 0);
+}
+
 function Facts({ weight }: { weight: WeightDetail }) {
   const { statistics } = weight;
   if (!statistics) return null;
   const elements = weight.shape.reduce((product, one) => product * one, 1);
-  const broken = ["nan", "positive_infinity", "negative_infinity"].reduce((sum, name) => sum + Number(statistics[name] ?? 0), 0);
+  const broken = notFinite(weight);
   return (
     <dl class="facts">
       <div>
