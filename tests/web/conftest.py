@@ -78,7 +78,7 @@ def serve(tmp_path: Path, store: Store) -> Iterator[Callable[..., TestClient]]:
     def start(*files: object, **options: object) -> TestClient:
         held = {f"f{place}": what if hasattr(what, "files") else str(what) for place, what in enumerate(files)}
         library = Library({"s0": store}, held, Cache(tmp_path / "scans"))
-        app = Guard(create_app(Served(library, Configuration()), prefix=str(options.pop("prefix", ""))), **options)
+        app = Guard(create_app(Served(library, Configuration())), **options)
         client = TestClient(app, base_url="http://localhost:8300", follow_redirects=False)
         client.__enter__()
         clients.append(client)

@@ -64,7 +64,7 @@ def ui(
         if not no_browser:
             webbrowser.open(reached.address)
         app = Guard(
-            create_app(Served(library, configuration), prefix=reached.prefix),
+            create_app(Served(library, configuration)),
             reached.hosts,
             any_address=reached.any_address,
             token=reached.token,

@@ -15,17 +15,12 @@ _GONE = 499
 """What logs call a client that closed the connection; nobody receives it."""
 
 
-def create_app(served: Served, *, prefix: str = "") -> FastAPI:
-    """The addresses of one server, without the guard.
-
-    Args:
-        served: what they show.
-        prefix: path under which browsers see them (`/x`); requests may come with it or, from a proxy, without.
-    """
+def create_app(served: Served) -> FastAPI:
+    """The addresses of one server, without the guard."""
     app = FastAPI(
         title="Weightsmith",
         description="What the page reads. Everything is read-only.",
-        root_path=prefix,
+        redirect_slashes=False,  # it would name the host that a proxy uses
         docs_url=None,  # its page loads scripts from elsewhere
         redoc_url=None,
         openapi_url="/api/openapi.json",

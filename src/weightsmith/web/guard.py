@@ -80,9 +80,12 @@ class Guard:
             await self._sign_in(scope, given, send_marked)
         elif self._token is not None and not _same(_cookie(headers), self._token):
             await _say(send_marked, 403, "a token is needed: open the address that `weightsmith ui` printed")
+        elif self._prefix and scope["path"] == self._prefix:  # the page's relative addresses need the slash
+            await _lead(send_marked, 307, f"{self._prefix}/")
         else:
             method = "GET" if scope["method"] == "HEAD" else scope["method"]
-            await self._app({**scope, "method": method}, receive, send_marked)
+            # Requests may come with the prefix or, from a proxy that strips it, without: routing takes both.
+            await self._app({**scope, "method": method, "root_path": self._prefix}, receive, send_marked)
 
     def _refusal(self, scope: Scope, headers: Headers) -> tuple[int, str] | None:
         """Status and reason where the request is not to be answered."""
@@ -132,9 +135,7 @@ class Guard:
         ]
         path = f"{self._prefix}/" + ("?" + urlencode(query) if query else "")
         cookie = f"{COOKIE}={self._token}; HttpOnly; SameSite=Strict; Path={self._prefix}/"
-        headers = [(b"location", path.encode("ascii")), (b"set-cookie", cookie.encode("ascii"))]
-        await send({"type": "http.response.start", "status": 303, "headers": [*headers, (b"content-length", b"0")]})
-        await send({"type": "http.response.body", "body": b""})
+        await _lead(send, 303, path, (b"set-cookie", cookie.encode("ascii")))
 
 
 def _name(host: str) -> str | None:
@@ -172,6 +173,12 @@ def _cookie(headers: Headers) -> str:
 
 def _same(given: str, token: str) -> bool:
     return hmac.compare_digest(given.encode("utf-8", "surrogatepass"), token.encode())
+
+
+async def _lead(send: Send, status: int, path: str, *more: tuple[bytes, bytes]) -> None:
+    headers = [(b"location", path.encode("ascii")), (b"content-length", b"0"), *more]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": b""})
 
 
 async def _say(send: Send, status: int, reason: str) -> None:
