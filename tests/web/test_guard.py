@@ -95,7 +95,7 @@ def test_a_token_is_asked_for_and_traded_for_a_cookie(serve, error_of):
         response = client.get(address)
         assert response.status_code == 403
         assert "token" in error_of(response)
-    for wrong in ("wrong", "", "secre", "secrets", "ſecret"):
+    for wrong in ("wrong", "", "secre", "secrets", "\u017fecret"):
         response = client.get("/", params={"token": wrong})
         assert response.status_code == 403
         assert "set-cookie" not in response.headers

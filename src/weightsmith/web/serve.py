@@ -84,8 +84,7 @@ class _Ending:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Have a request answered."""
-        sent = ""
-        more = True
+        open_answer = False
 
         async def receive_or_end() -> Message:
             tasks = [asyncio.ensure_future(receive()), asyncio.ensure_future(self.begun.wait())]
@@ -98,12 +97,12 @@ class _Ending:
                     task.cancel()
 
         async def send_noted(message: Message) -> None:
-            nonlocal sent, more
-            sent, more = message["type"], message.get("more_body", False)
+            nonlocal open_answer
+            open_answer = message["type"] == "http.response.start" or message.get("more_body", False)
             await send(message)
 
         await self._app(scope, receive_or_end, send_noted)
-        if self.begun.is_set() and more and sent:
+        if self.begun.is_set() and open_answer:
             await send({"type": "http.response.body", "body": b""})
 
 

@@ -1,0 +1,175 @@
+"""Changes of runs reach everybody who listens, soon, and nobody looks for nobody."""
+
+import asyncio
+import time
+
+import pytest
+
+from weightsmith.store import Event
+from weightsmith.web import watch
+from weightsmith.web.faults import BusyError
+from weightsmith.web.watch import Watcher
+
+
+def run(scenario):
+    asyncio.run(asyncio.wait_for(scenario(), 60))
+
+
+class Listener:
+    """Gathers what it is told, with the time."""
+
+    def __init__(self, watcher):
+        self.told = []
+        self._stream = watcher.changes(0.5)
+        self._task = asyncio.create_task(self._listen())
+
+    async def _listen(self):
+        async for change in self._stream:
+            if change is not None:
+                self.told.append((time.monotonic(), change))
+
+    async def next(self, status, patience=3.0):
+        deadline = time.monotonic() + patience
+        while time.monotonic() < deadline:
+            for told in list(self.told):
+                self.told.remove(told)
+                if told[1]["status"] == status:
+                    return told
+            await asyncio.sleep(0.01)
+        raise AssertionError(f"nothing was told of a run that is {status}")
+
+    async def leave(self):
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        await self._stream.aclose()
+
+
+def test_a_run_is_told_when_it_begins_goes_on_ends_and_is_deleted(store):
+    async def scenario():
+        watcher = Watcher({"s0": store})
+        listener = Listener(watcher)
+        await asyncio.sleep(0.5)
+        writer = store.create_run(name="live", recipe=None, environment={}, weights=[])
+        _, change = await listener.next("running")
+        assert (change["store"], change["id"], change["step"]) == ("s0", writer.id, None)
+        for step in (10, 20):
+            writer.write(series={("loss", None): ([step], [1.0])}, events=[Event(step, "note", {})])
+            wrote = time.monotonic()
+            told, change = await listener.next("running")
+            assert change["step"] == step
+            assert told - wrote < 0.9
+        writer.finish("completed")
+        assert (await listener.next("completed"))[1]["id"] == writer.id
+        store.delete_run(writer.id)
+        assert (await listener.next("deleted"))[1]["id"] == writer.id
+        await listener.leave()
+
+    run(scenario)
+
+
+def test_what_was_there_before_is_no_change(store, record):
+    async def scenario():
+        record()
+        listener = Listener(Watcher({"s0": store}))
+        await asyncio.sleep(0.8)
+        assert listener.told == []
+        await listener.leave()
+
+    run(scenario)
+
+
+def test_a_run_whose_process_is_gone_is_told_though_nothing_was_written(store, monkeypatch):
+    monkeypatch.setattr(watch, "LATEST", 0.2)
+
+    async def scenario():
+        store.create_run(name="live", recipe=None, environment={}, weights=[])
+        listener = Listener(Watcher({"s0": store}))
+        await asyncio.sleep(0.5)
+        monkeypatch.setattr("weightsmith.store.liveness._exists", lambda _: False)
+        await listener.next("lost")
+        await listener.leave()
+
+    run(scenario)
+
+
+def test_nobody_looks_for_nobody_and_a_quiet_store_is_not_read(store, monkeypatch):
+    looks = []
+    signs = type(store).signs
+    monkeypatch.setattr(type(store), "signs", lambda self: looks.append(1) or signs(self))
+
+    async def scenario():
+        watcher = Watcher({"s0": store})
+        await asyncio.sleep(0.5)
+        assert looks == []
+        listeners = [Listener(watcher) for _ in range(20)]
+        await asyncio.sleep(1.5)
+        assert len(looks) == 1
+        for listener in listeners:
+            await listener.leave()
+        await asyncio.sleep(0.1)
+        assert watcher._task.done()
+        again = Listener(watcher)
+        await asyncio.sleep(0.5)
+        assert len(looks) == 2
+        await again.leave()
+
+    run(scenario)
+
+
+def test_who_does_not_listen_for_a_while_gets_the_latest_state_and_no_more(store):
+    async def scenario():
+        watcher = Watcher({"s0": store})
+        slow = watcher.changes(0.1)
+        assert await anext(slow) is None
+        await asyncio.sleep(0.5)
+        writer = store.create_run(name="live", recipe=None, environment={}, weights=[])
+        for step in range(1, 6):
+            writer.write(series={("loss", None): ([step], [1.0])})
+            await asyncio.sleep(0.3)
+        await asyncio.sleep(0.5)
+        change = await anext(slow)
+        assert change["step"] == 5
+        assert await anext(slow) is None
+        await slow.aclose()
+
+    run(scenario)
+
+
+def test_a_store_that_fails_for_a_while_is_looked_at_again(store, monkeypatch):
+    from weightsmith.errors import StoreError
+
+    signs, broken = type(store).signs, [True]
+
+    def fail(self):
+        if broken[0]:
+            raise StoreError("locked")
+        return signs(self)
+
+    monkeypatch.setattr(type(store), "signs", fail)
+
+    async def scenario():
+        listener = Listener(Watcher({"s0": store}))
+        await asyncio.sleep(0.6)
+        broken[0] = False
+        await asyncio.sleep(0.6)
+        store.create_run(name="live", recipe=None, environment={}, weights=[])
+        await listener.next("running")
+        await listener.leave()
+
+    run(scenario)
+
+
+def test_too_many_listeners_are_sent_away(store, monkeypatch):
+    monkeypatch.setattr(watch, "LISTENERS", 2)
+
+    async def scenario():
+        watcher = Watcher({"s0": store})
+        listeners = [Listener(watcher) for _ in range(2)]
+        await asyncio.sleep(0.1)
+        with pytest.raises(BusyError):
+            watcher.refuse_crowd()
+        for listener in listeners:
+            await listener.leave()
+        watcher.refuse_crowd()
+
+    run(scenario)

@@ -1,0 +1,176 @@
+"""Long computations: once for all who ask, given up when nobody does, bounded in number."""
+
+import asyncio
+import threading
+import time
+
+import pytest
+
+from weightsmith.web import work as module
+from weightsmith.web.faults import BusyError
+from weightsmith.web.memory import Memory
+from weightsmith.web.work import AbandonedError, Work
+
+
+class Client:
+    """A request whose client leaves when told to."""
+
+    def __init__(self):
+        self.left = asyncio.Event()
+        self._asked = False
+
+    async def receive(self):
+        if not self._asked:
+            self._asked = True
+            return {"type": "http.request", "body": b"", "more_body": False}
+        await self.left.wait()
+        return {"type": "http.disconnect"}
+
+
+def run(scenario):
+    asyncio.run(asyncio.wait_for(scenario(), 30))
+
+
+async def until(condition):
+    while not condition():
+        await asyncio.sleep(0.01)
+
+
+def test_two_who_want_the_same_get_one_computation_and_the_next_gets_it_from_memory():
+    calls = []
+
+    def compute(_):
+        calls.append(1)
+        time.sleep(0.1)
+        return b"done"
+
+    async def scenario():
+        work = Work(Memory(100))
+        wanted = [work.result(Client(), "key", compute, len) for _ in range(3)]
+        assert await asyncio.gather(*wanted) == [b"done"] * 3
+        assert await work.result(Client(), "key", compute, len) == b"done"
+        assert calls == [1]
+
+    run(scenario)
+
+
+def test_a_computation_ends_when_its_last_client_leaves():
+    ended = threading.Event()
+
+    def compute(check):
+        try:
+            while True:
+                check()
+                time.sleep(0.01)
+        finally:
+            ended.set()
+
+    async def scenario():
+        work, first, second = Work(Memory(100)), Client(), Client()
+        tasks = [asyncio.create_task(work.result(client, "key", compute, len)) for client in (first, second)]
+        await asyncio.sleep(0.1)
+        first.left.set()
+        with pytest.raises(AbandonedError):
+            await tasks[0]
+        assert not ended.is_set()
+        second.left.set()
+        with pytest.raises(AbandonedError):
+            await tasks[1]
+        await until(ended.is_set)
+        assert await work.result(Client(), "key", lambda _: b"again", len) == b"again"
+
+    run(scenario)
+
+
+def test_errors_reach_everybody_and_are_not_kept():
+    async def scenario():
+        work = Work(Memory(100))
+
+        def compute(_):
+            time.sleep(0.05)
+            raise ValueError("no")
+
+        found = await asyncio.gather(
+            *(work.result(Client(), "key", compute, len) for _ in range(2)), return_exceptions=True
+        )
+        assert [str(error) for error in found] == ["no", "no"]
+        assert await work.result(Client(), "key", lambda _: b"yes", len) == b"yes"
+
+    run(scenario)
+
+
+def test_only_some_run_at_once_and_too_many_are_sent_away(monkeypatch):
+    monkeypatch.setattr(module, "QUEUED", 5)
+    running, most = [], []
+    free = threading.Event()
+
+    def compute(_):
+        running.append(1)
+        most.append(len(running))
+        free.wait(10)
+        running.pop()
+        return b""
+
+    async def scenario():
+        work = Work(Memory(100))
+        tasks = [asyncio.create_task(work.result(Client(), key, compute, len)) for key in range(5)]
+        await asyncio.sleep(0.1)
+        with pytest.raises(BusyError):
+            await work.result(Client(), "more", compute, len)
+        free.set()
+        await asyncio.gather(*tasks)
+        assert max(most) <= module.AT_ONCE
+        assert await work.result(Client(), "more", lambda _: b"now", len) == b"now"
+
+    run(scenario)
+
+
+def test_who_waits_for_a_free_place_and_leaves_costs_nothing():
+    free = threading.Event()
+    begun = []
+
+    async def scenario():
+        work, waiting = Work(Memory(100)), Client()
+        busy = [
+            asyncio.create_task(work.result(Client(), key, lambda _: bytes(free.wait(10)), len))
+            for key in range(module.AT_ONCE)
+        ]
+        await asyncio.sleep(0.05)
+        task = asyncio.create_task(work.result(waiting, "late", lambda _: bytes(len(begun.append(1) or "")), len))
+        await asyncio.sleep(0.05)
+        waiting.left.set()
+        with pytest.raises(AbandonedError):
+            await task
+        free.set()
+        await asyncio.gather(*busy)
+        await asyncio.sleep(0.05)
+        assert begun == []
+        assert work._under_way == 0
+
+    run(scenario)
+
+
+def test_a_stream_hands_out_items_and_ends_its_computation_when_closed():
+    ended = threading.Event()
+
+    def produce(give, check):
+        try:
+            for item in range(10_000):
+                check()
+                give(item)
+                time.sleep(0.001)
+        finally:
+            ended.set()
+
+    async def scenario():
+        work = Work(Memory(100))
+        stream = work.stream(produce)
+        assert [await anext(stream) for _ in range(3)] == [0, 1, 2]
+        await stream.aclose()
+        await until(ended.is_set)
+        assert [item async for item in work.stream(lambda give, _: give("all"))] == ["all"]
+        with pytest.raises(ZeroDivisionError):
+            async for _ in work.stream(lambda *_: 1 // 0):
+                pass
+
+    run(scenario)
