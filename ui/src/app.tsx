@@ -57,10 +57,10 @@ export function App() {
   useEffect(() => window.scrollTo(0, 0), [top]);
   return (
     <>
-      <a class="skip" href={location.hash || "#/"} onClick={(event) => (event.preventDefault(), document.querySelector("main")?.focus())}>
-        Skip to the content
-      </a>
       <header class="top">
+        <a class="skip" href={location.hash || "#/"} onClick={(event) => (event.preventDefault(), document.querySelector("main")?.focus())}>
+          Skip to the content
+        </a>
         <a class="brand" href={link([])}>
           <svg width="22" height="22" viewBox="0 0 32 32" aria-hidden="true">
             <rect x="1" y="1" width="9" height="9" rx="2" fill="#56b4e9" />

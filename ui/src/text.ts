@@ -102,6 +102,12 @@ export function words(name: string): string {
   return visible(name).replaceAll("_", " ");
 }
 
+/** `val_loss` as `Validation loss`. */
+export function title(name: string): string {
+  const text = words(name.replace(/^val_/, "validation_").replace(/^train_/, "training_"));
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
 export function plural(amount: number, one: string, many = `${one}s`): string {
   return `${count(amount)} ${amount === 1 ? one : many}`;
 }

@@ -8,7 +8,7 @@ export interface Hello {
   files: { id: string; label: string; source: string }[];
 }
 
-export type Status = "running" | "completed" | "failed" | "stopped" | "lost" | "deleted" | string;
+export type Status = "running" | "completed" | "failed" | "interrupted" | "lost" | "deleted" | string;
 
 export interface RunRow {
   store: string;

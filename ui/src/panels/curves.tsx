@@ -12,7 +12,7 @@ import { verdictTone } from "../parts/status";
 import { useNumber, useParam } from "../router";
 import type { Table } from "../save";
 import { smooth } from "../smooth";
-import { number, words } from "../text";
+import { number, title, words } from "../text";
 import { type Colors, useTheme } from "../theme";
 
 const POINTS = 1200;
@@ -114,7 +114,7 @@ function groups(names: string[]): Group[] {
   const rank = (key: string) => (key === "loss" ? 0 : found.get(key)!.some((name) => name.startsWith("val_")) ? 1 : 2);
   return [...found]
     .sort(([a], [b]) => rank(a) - rank(b))
-    .map(([key, members]) => ({ title: words(key), names: members, about: ABOUT[key] }));
+    .map(([key, members]) => ({ title: title(key), names: members, about: ABOUT[key] }));
 }
 
 function labelled(name: string): string {

@@ -25,7 +25,7 @@ export function OutliersPanel({ weight, chosen, onPick }: Props) {
       {outliers.length === 0 ? (
         <Empty>There are none.</Empty>
       ) : (
-        <div class="table-frame short" tabIndex={0} role="region" aria-label="Largest values">
+        <div class="table-frame short" tabIndex={0} role="group" aria-label="Largest values">
           <table class="compact">
             <thead>
               <tr>
@@ -49,7 +49,10 @@ export function OutliersPanel({ weight, chosen, onPick }: Props) {
                   <td class="numeric">{one.row}</td>
                   <td class="numeric">{one.column}</td>
                   <td class="numeric">
-                    <button type="button" class="linklike" aria-label={`Go to row ${one.row}, column ${one.column}`} onClick={() => onPick(one)}>
+                    <button type="button" class="linklike" onClick={() => onPick(one)}>
+                      <span class="hidden">
+                        Go to row {one.row}, column {one.column}:{" "}
+                      </span>
                       {exact(one.value)}
                     </button>
                   </td>

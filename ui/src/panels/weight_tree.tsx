@@ -63,7 +63,7 @@ export function WeightTree({ source, rows, open }: { source: string; rows: Row[]
     setToggled(next);
   };
   return (
-    <div class="table-frame" tabIndex={0} role="region" aria-label="Weights by layer">
+    <div class="table-frame" tabIndex={0} role="group" aria-label="Weights by layer">
       <table class="tree">
         <thead>
           <tr>

@@ -4,7 +4,7 @@ const WORDS: Record<string, string> = {
   running: "Being written right now",
   completed: "Ended as planned",
   failed: "Ended with an error",
-  stopped: "Stopped before its end; can be resumed",
+  interrupted: "Stopped before its end; can be resumed",
   lost: "Its process is gone without a word; can be resumed",
   deleted: "Taken out of the store",
 };

@@ -91,7 +91,7 @@ export function DataTable<Row>({ label, rows, columns, id, parameter = "sort", i
   };
   if (!rows.length && empty) return <>{empty}</>;
   return (
-    <div class="table-frame" ref={frame} tabIndex={0} role="region" aria-label={label}>
+    <div class="table-frame" ref={frame} tabIndex={0} role="group" aria-label={label}>
       <table>
         <thead>
           <tr>{columns.map(head)}</tr>

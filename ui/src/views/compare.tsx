@@ -14,7 +14,7 @@ import { SeriesChart } from "../parts/series_chart";
 import { Empty } from "../parts/states";
 import { StatusMark, VerdictMark } from "../parts/status";
 import { link, useRoute } from "../router";
-import { number, shortened, visible, words } from "../text";
+import { number, shortened, title, visible } from "../text";
 import { useTheme } from "../theme";
 import { reference } from "./runs";
 
@@ -50,7 +50,7 @@ function Compared({ wanted }: { wanted: string[] }) {
         <h1>Comparing {wanted.length} runs</h1>
       </div>
       <Panel title="Runs" about="The color of each run is the same in all curves below.">
-        <div class="table-frame" tabIndex={0} role="region" aria-label="Compared runs">
+        <div class="table-frame" tabIndex={0} role="group" aria-label="Compared runs">
           <table>
             <thead>
               <tr>
@@ -91,7 +91,7 @@ function Compared({ wanted }: { wanted: string[] }) {
             data.recipes.differences.length === 0 ? (
               <Empty>The recipes are the same.</Empty>
             ) : (
-              <div class="table-frame" tabIndex={0} role="region" aria-label="Recipe differences">
+              <div class="table-frame" tabIndex={0} role="group" aria-label="Recipe differences">
                 <table>
                   <thead>
                     <tr>
@@ -191,8 +191,8 @@ function Overlay({ name, first, shown, loaded, view }: OverlayProps) {
     [loaded, view.smoothing, name, shown.map((one) => one.color + (one.run?.name ?? "")).join()],
   );
   return (
-    <Panel title={words(name)} className={first ? "span" : ""} picture legend={[]}>
-      {drawn.length ? <SeriesChart label={`${words(name)} of all runs`} lines={drawn} logX={view.logX} logY={isLog(view.values, name, drawn.map((one) => one.values))} zoom={view.zoom} onZoom={view.onZoom} height={first ? 300 : 200} /> : <Empty>Loading…</Empty>}
+    <Panel title={title(name)} className={first ? "span" : ""} picture legend={[]}>
+      {drawn.length ? <SeriesChart label={`${title(name)} of all runs`} lines={drawn} logX={view.logX} logY={isLog(view.values, name, drawn.map((one) => one.values))} zoom={view.zoom} onZoom={view.onZoom} height={first ? 300 : 200} /> : <Empty>Loading…</Empty>}
     </Panel>
   );
 }

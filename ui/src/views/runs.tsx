@@ -134,6 +134,7 @@ export function RunsView() {
   const files = hello.data?.files ?? [];
   return (
     <>
+      <h1 class="hidden">Runs and files</h1>
       {files.length > 0 && <FilesPanel files={files} />}
       {hello.data && hello.data.stores.length === 0 && files.length > 0 ? null : (
         <Panel
