@@ -197,3 +197,46 @@ def test_a_scan_shows_itself_briefly_and_safely():
     assert "&lt;b&gt;\\x1b[31m" in html
     assert html.count("<tr>") == 101
     assert "and 51 more" in html
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_each_weight_is_told_once_as_soon_as_it_is_known(model, tmp_path, cached):
+    import os
+
+    from weightsmith.scan import Cache
+
+    os.utime(model, (1, 1))
+    source, cache = sources.open(model), Cache(tmp_path / "scans")
+    if cached:
+        scan(source, cache=cache)
+    told = []
+    found = scan(source, cache=cache, each=lambda index, summary: told.append((index, summary)))
+    assert found.cached == cached
+    assert sorted(index for index, _ in told) == list(range(len(source)))
+    assert all(found.summaries[index] == summary for index, summary in told)
+
+
+def test_tied_and_unreadable_weights_are_told_too():
+    array = np.ones((3, 4), np.float32)
+
+    def fail():
+        raise InputError("not there")
+
+    broken = Weight(WeightInfo("broken", (2,), "float32", "other"), 8, fail)
+    source = Source("tied", [made("first", array), made("second", array, tied_to="first"), broken])
+    told = {}
+    found = scan(source, each=told.__setitem__)
+    assert [told[index] for index in range(3)] == list(found.summaries)
+    assert told[2].reason == "not there"
+
+
+@pytest.mark.parametrize("name", ["each", "progress"])
+def test_whoever_is_told_can_end_a_scan(model, name):
+    class EnoughError(Exception):
+        pass
+
+    def enough(*_):
+        raise EnoughError
+
+    with pytest.raises(EnoughError):
+        scan(sources.open(model), **{name: enough})

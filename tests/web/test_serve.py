@@ -152,6 +152,17 @@ def test_a_request_that_is_left_in_the_middle_is_given_up(server, connect):
     assert err == ""
 
 
+def test_short_answers_do_not_wait_for_acknowledgments(server):
+    times = []
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)) as connection:
+        for _ in range(20):
+            started = time.monotonic()
+            connection.request("GET", "/api/hello")
+            connection.getresponse().read()
+            times.append(time.monotonic() - started)
+    assert min(times[1:]) < 0.03  # a delayed acknowledgment takes 0.04 s every time
+
+
 def test_fifty_clients_at_once_are_all_answered(server, record):
     record()
     statuses = []

@@ -37,7 +37,8 @@ def listen(host: str, port: int | None, first: int = 8300, tries: int = 50) -> s
     family, _, _, _, address = found[0]
     reason: OSError | None = None
     for candidate in ports:
-        opened = socket.socket(family, socket.SOCK_STREAM)
+        # asyncio looks at the protocol: without it, the second packet of an answer waits 40 ms for an acknowledgment.
+        opened = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             opened.bind((address[0], candidate, *address[2:]))

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from weightsmith.sketch import Sketch
 from weightsmith.store.records import Quantity
-from weightsmith.web.answer import answer, numbers
+from weightsmith.web.answer import as_json, encoded, numbers
 from weightsmith.web.served import Here
 
 router = APIRouter()
@@ -30,10 +30,16 @@ def histograms(
     bins: Annotated[int, Query(ge=1, le=400)] = 80,
 ) -> Response:
     """One row of counts for each sketched step, and the course of some quantiles; nothing where none was sketched."""
-    sketches = here.library.run(store, run).sketches(weight, quantity)
-    if len(sketches) > STEPS:
-        sketches = [sketches[place] for place in np.linspace(0, len(sketches) - 1, STEPS).astype(int)]
-    return answer(request, {"weight": weight, "quantity": quantity, **_rows(sketches, bins)})
+    found = here.library.run(store, run)
+
+    def compute() -> bytes:
+        sketches = found.sketches(weight, quantity)
+        if len(sketches) > STEPS:
+            sketches = [sketches[place] for place in np.linspace(0, len(sketches) - 1, STEPS).astype(int)]
+        return as_json({"weight": weight, "quantity": quantity, **_rows(sketches, bins)})
+
+    key = ("histograms", store, run, found.updated, weight, quantity, bins)
+    return encoded(request, here.results.result(key, compute, len), "application/json")
 
 
 def _rows(sketches: list[tuple[int, Sketch]], bins: int) -> dict[str, Any]:

@@ -1,13 +1,14 @@
 """`.../layers`: one quantity of all weights over the steps, as a picture of layers by time shows it."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from fastapi import APIRouter, Query, Request, Response
 
 from weightsmith.analysis.thin import means, stretches
+from weightsmith.store import Run
 from weightsmith.store.schema import storable
-from weightsmith.web.answer import answer, numbers
+from weightsmith.web.answer import as_json, encoded, numbers
 from weightsmith.web.served import Here
 
 router = APIRouter()
@@ -27,22 +28,25 @@ def layers(
     `steps` holds the first step of each stretch.
     """
     found = here.library.run(store, run)
-    order = {storable(info.name): place for place, info in enumerate(found.weights)}
-    known = [weight for key, weight in found.series_names() if key == name and weight is not None]
+    body = here.results.result(
+        ("layers", store, run, found.updated, name, columns), lambda: as_json(_table(found, name, columns)), len
+    )
+    return encoded(request, body, "application/json")
+
+
+def _table(run: Run, name: str, columns: int) -> dict[str, Any]:
+    order = {storable(info.name): place for place, info in enumerate(run.weights)}
+    known = [weight for key, weight in run.series_names() if key == name and weight is not None]
     known.sort(key=lambda weight: order.get(weight, len(order)))
-    held = [(weight, found.series(name, weight)) for weight in known]
-    held = [(weight, series) for weight, series in held if len(series)]
+    held = [(weight, series) for weight in known if len(series := run.series(name, weight))]
     if not held:
-        return answer(request, {"name": name, "weights": [], "steps": [], "values": []})
+        return {"name": name, "weights": [], "steps": [], "values": []}
     first = min(int(series.steps.min()) for _, series in held)
     last = max(int(series.steps.max()) for _, series in held)
     edges = stretches(first, last, columns)
-    return answer(
-        request,
-        {
-            "name": name,
-            "weights": [weight for weight, _ in held],
-            "steps": edges[:-1].tolist(),
-            "values": [numbers(np.asarray(means(series.steps, series.values, edges)), 6) for _, series in held],
-        },
-    )
+    return {
+        "name": name,
+        "weights": [weight for weight, _ in held],
+        "steps": edges[:-1].tolist(),
+        "values": [numbers(np.asarray(means(series.steps, series.values, edges)), 6) for _, series in held],
+    }
