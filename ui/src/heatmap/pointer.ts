@@ -39,7 +39,6 @@ export function listen(element: HTMLElement, actions: Actions): () => void {
   const onDown = (event: PointerEvent) => {
     if (event.button !== 0) return;
     element.setPointerCapture(event.pointerId);
-    element.focus({ preventScroll: true });
     const here = spot(event);
     down.set(event.pointerId, here);
     if (down.size > 1) return;

@@ -82,6 +82,14 @@ export function lines(data: SeriesData, label: string, color: string, smoothing:
   ];
 }
 
+/** From the first to the last step of all series, so that linked charts show the same steps. */
+export function spanOf(all: { steps: number[] }[]): Zoom {
+  const ends = all.filter(({ steps }) => steps.length).map(({ steps }) => [steps[0], steps[steps.length - 1]]);
+  const low = Math.min(...ends.map(([first]) => first));
+  const high = Math.max(...ends.map(([, last]) => last));
+  return high > low ? [low, high] : null;
+}
+
 export function seriesTable(all: SeriesData[]): Table {
   const table: Table = [["series", "step", "value"]];
   for (const one of all) one.steps.forEach((step, i) => table.push([one.name, step, one.values[i]]));
@@ -137,9 +145,10 @@ function marks(run: RunDetail, colors: Colors): Mark[] {
   const verdicts = run.events.filter((event) => event.kind === "verdict");
   verdicts.forEach((event, i) => {
     const verdict = String(event.payload.verdict);
-    if (verdict === "healthy") return;
+    // The monitor may say the same again in other words: that is one stretch.
+    if (verdict === "healthy" || verdict === verdicts[i - 1]?.payload.verdict) return;
     const since = typeof event.payload.since === "number" ? event.payload.since : event.step;
-    const until = verdicts[i + 1]?.step ?? lastStep(run);
+    const until = verdicts.slice(i + 1).find((later) => later.payload.verdict !== verdict)?.step ?? lastStep(run);
     found.push({ step: since, until: Math.max(until, since), label: verdict.replaceAll("_", "-"), color: verdictTone(verdict) === "bad" ? colors.alarm : colors.palette[4] });
   });
   if (typeof run.summary.best_step === "number") found.push({ step: run.summary.best_step, label: "best", color: colors.good });
@@ -170,6 +179,7 @@ export function CurvesPanels({ base, run, version }: { base: string[]; run: RunD
       }));
   }, [series.data, wanted, view.smoothing, colors]);
   const marked = useMemo(() => marks(run, colors), [run, colors]);
+  const span = useMemo(() => spanOf(drawn.flatMap(({ data }) => data)), [drawn]);
   if (!own.length) return <Empty>{run.status === "running" ? "Nothing has been recorded yet; the first curves appear by themselves." : "This run has recorded no curves."}</Empty>;
   return (
     <>
@@ -195,6 +205,7 @@ export function CurvesPanels({ base, run, version }: { base: string[]; run: RunD
                   logY={isLog(view.values, group.names[0], data.map((one) => one.values))}
                   zoom={view.zoom}
                   onZoom={view.onZoom}
+                  span={span}
                   height={i === 0 ? 300 : 200}
                 />
               </Panel>

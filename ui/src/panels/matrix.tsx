@@ -8,7 +8,7 @@ import { Panel } from "../parts/panel";
 import { ScaleBar } from "../parts/scale_bar";
 import { useParam } from "../router";
 import { diverging } from "../scales";
-import { count, number, plural, shape, visible } from "../text";
+import { number, plural, shape, visible } from "../text";
 import { useTheme } from "../theme";
 
 const STATISTICS = [
@@ -57,7 +57,7 @@ export function MatrixPanel({ source, weight, matrix, cell, rows, onCell, onRows
     <Panel
       title="Matrix"
       about="Every value as a color: blue below zero, orange above, the background's tone at zero. Scroll or pinch to zoom, drag to move; from near enough the numbers themselves show. Each row is one neuron (an output), each column one of its inputs. Bars at the edges are the lengths of rows and columns; rings mark the largest values."
-      note={`${count(matrix.rows)} rows × ${count(matrix.columns)} columns${weight.shape.length > 2 ? `, from ${shape(weight.shape)}` : ""}`}
+      note={`${plural(matrix.rows, "row")} × ${plural(matrix.columns, "column")}${weight.shape.length > 2 ? `, from ${shape(weight.shape)}` : ""}`}
       picture
       controls={
         <>

@@ -36,6 +36,8 @@ interface Props {
   logY: boolean;
   zoom: Zoom;
   onZoom: (zoom: Zoom) => void;
+  /** Steps to show without a zoom; those of the lines if there are none. */
+  span?: Zoom;
   height?: number;
 }
 
@@ -59,7 +61,7 @@ function drawMarks(chart: uPlot, marks: Mark[]): void {
   ctx.clip();
   ctx.font = `${11 * ratio}px system-ui, sans-serif`;
   ctx.textBaseline = "top";
-  for (const mark of marks) {
+  for (const [i, mark] of marks.entries()) {
     const x = chart.valToPos(mark.step, "x", true);
     ctx.strokeStyle = ctx.fillStyle = mark.color;
     if (mark.until !== undefined) {
@@ -76,7 +78,7 @@ function drawMarks(chart: uPlot, marks: Mark[]): void {
     const room = ctx.measureText(mark.label).width;
     const right = x + room + 6 * ratio > left + width;
     ctx.textAlign = right ? "right" : "left";
-    ctx.fillText(mark.label, x + (right ? -5 : 5) * ratio, top + 3 * ratio);
+    ctx.fillText(mark.label, x + (right ? -5 : 5) * ratio, top + (3 + 14 * i) * ratio);
   }
   ctx.restore();
 }
@@ -101,11 +103,12 @@ function tick(value: number | null): string {
   return Math.abs(value) >= 1e6 ? Number(value.toPrecision(3)).toExponential().replace("e+", "e").replaceAll("-", "−") : number(value);
 }
 
-export function SeriesChart({ label, lines, marks = [], logX, logY, zoom, onZoom, height = 240 }: Props) {
+export function SeriesChart({ label, lines, marks = [], logX, logY, zoom, onZoom, span = null, height = 240 }: Props) {
   const place = useRef<HTMLDivElement>(null);
   const chart = useRef<uPlot | null>(null);
   const legend = useRef<HTMLDivElement>(null);
   const latest = useRef({ marks, onZoom, zoom, lines });
+  const shown = zoom ?? (span && logX ? [Math.max(1, span[0]), span[1]] : span);
   latest.current = { marks, onZoom, zoom, lines };
   const { colors } = useTheme();
   const kind = JSON.stringify([lines.map((line) => [line.label, line.color, line.width, line.dash, line.faint]), logX, logY, height, colors.name]);
@@ -182,7 +185,7 @@ export function SeriesChart({ label, lines, marks = [], logX, logY, zoom, onZoom
       element,
     );
     chart.current = made;
-    if (zoom) made.setScale("x", { min: zoom[0], max: zoom[1] });
+    if (shown) made.setScale("x", { min: shown[0], max: shown[1] });
     showValues(made);
     const observer = new ResizeObserver(() => element.clientWidth && made.setSize({ width: element.clientWidth, height }));
     observer.observe(element);
@@ -197,9 +200,9 @@ export function SeriesChart({ label, lines, marks = [], logX, logY, zoom, onZoom
     const made = chart.current;
     if (!made) return;
     made.setData(aligned(lines, logX, logY), true);
-    if (zoom) made.setScale("x", { min: zoom[0], max: zoom[1] });
+    if (shown) made.setScale("x", { min: shown[0], max: shown[1] });
     showValues(made);
-  }, [lines, marks, zoom?.[0], zoom?.[1]]);
+  }, [lines, marks, shown?.[0], shown?.[1]]);
 
   const onKeyDown = (event: KeyboardEvent) => {
     const x = chart.current?.scales.x;

@@ -6,11 +6,11 @@ import { useData } from "../api/data";
 import { useRunEvents } from "../api/events";
 import type { Comparison, RunRow, SeriesData } from "../api/types";
 import { useTitle } from "../app";
-import { isLog, lines, useCurveView } from "../panels/curves";
+import { isLog, lines, spanOf, useCurveView } from "../panels/curves";
 import { plain } from "../panels/recipe";
 import { Name } from "../parts/name";
 import { Panel, When } from "../parts/panel";
-import { SeriesChart } from "../parts/series_chart";
+import { SeriesChart, type Zoom } from "../parts/series_chart";
 import { Empty } from "../parts/states";
 import { StatusMark, VerdictMark } from "../parts/status";
 import { link, useRoute } from "../router";
@@ -141,13 +141,14 @@ function Overlays({ shown, names, version }: { shown: Shown[]; names: string[]; 
     return names.filter((name) => name !== "epoch").sort((a, b) => place(a) - place(b));
   }, [names]);
   const loaded = useSeries(shown.map((one) => one.id), ordered, version);
+  const span = useMemo(() => spanOf([...loaded.values()].flat()), [loaded]);
   if (!ordered.length) return <Empty>These runs have no curves in common.</Empty>;
   return (
     <>
       {view.controls}
       <div class="grid charts">
         {ordered.map((name, i) => (
-          <Overlay key={name} name={name} first={i === 0} shown={shown} loaded={loaded} view={view} />
+          <Overlay key={name} name={name} first={i === 0} shown={shown} loaded={loaded} view={view} span={span} />
         ))}
       </div>
     </>
@@ -179,9 +180,10 @@ interface OverlayProps {
   shown: Shown[];
   loaded: Map<string, SeriesData[]>;
   view: ReturnType<typeof useCurveView>;
+  span: Zoom;
 }
 
-function Overlay({ name, first, shown, loaded, view }: OverlayProps) {
+function Overlay({ name, first, shown, loaded, view, span }: OverlayProps) {
   const drawn = useMemo(
     () =>
       shown.flatMap(({ id, color, run }) => {
@@ -192,7 +194,7 @@ function Overlay({ name, first, shown, loaded, view }: OverlayProps) {
   );
   return (
     <Panel title={title(name)} className={first ? "span" : ""} picture legend={[]}>
-      {drawn.length ? <SeriesChart label={`${title(name)} of all runs`} lines={drawn} logX={view.logX} logY={isLog(view.values, name, drawn.map((one) => one.values))} zoom={view.zoom} onZoom={view.onZoom} height={first ? 300 : 200} /> : <Empty>Loading…</Empty>}
+      {drawn.length ? <SeriesChart label={`${title(name)} of all runs`} lines={drawn} logX={view.logX} logY={isLog(view.values, name, drawn.map((one) => one.values))} zoom={view.zoom} onZoom={view.onZoom} span={span} height={first ? 300 : 200} /> : <Empty>Loading…</Empty>}
     </Panel>
   );
 }
