@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
-import httpx
 import numpy as np
 import pytest
 from starlette.testclient import TestClient
@@ -107,10 +107,10 @@ def small() -> np.ndarray:
 
 
 @pytest.fixture
-def error_of() -> Callable[[httpx.Response], str]:
+def error_of() -> Callable[[Any], str]:
     """The one line of an answer that reports an error."""
 
-    def read(response: httpx.Response) -> str:
+    def read(response: Any) -> str:
         facts = response.json()
         assert list(facts) == ["error"]
         assert "\n" not in facts["error"]

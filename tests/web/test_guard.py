@@ -106,14 +106,32 @@ def test_a_token_is_asked_for_and_traded_for_a_cookie(serve, error_of):
     assert "HttpOnly" in cookie
     assert "SameSite=Strict" in cookie
     client.cookies.clear()
-    assert client.get("/api/hello", headers={"cookie": "weightsmith=secret"}).status_code == 200
-    assert client.get("/api/hello", headers={"cookie": "weightsmith=secreu"}).status_code == 403
-    assert client.get("/api/hello", headers={"cookie": "weightsmith=;;\x7f=secret"}).status_code == 403
+    name = cookie.partition("=")[0]
+    assert client.get("/api/hello", headers={"cookie": f"a=b; {name}=secret; c=d"}).status_code == 200
+    for wrong in (
+        f"{name}=secreu",
+        f"{name}=;;\x7f=secret",
+        "weightsmith=secret",
+        name,
+        f"{name}=\xff".encode("latin-1"),
+    ):
+        assert client.get("/api/hello", headers={"cookie": wrong}).status_code == 403
+
+
+def test_two_servers_on_one_host_do_not_overwrite_each_others_cookies(serve):
+    names = {
+        serve(token=token).get("/", params={"token": token}).headers["set-cookie"].partition("=")[0]
+        for token in ("first", "second")
+    }
+    assert len(names) == 2
 
 
 def test_a_token_does_not_let_other_sites_in(serve):
     client = serve(token="secret")
-    headers = {"cookie": "weightsmith=secret"}
+    cookie = client.get("/", params={"token": "secret"}).headers["set-cookie"].partition(";")[0]
+    client.cookies.clear()
+    headers = {"cookie": cookie}
+    assert client.get("/api/hello", headers=headers).status_code == 200
     assert client.get("/api/hello", headers={**headers, "host": "evil.example"}).status_code == 403
     assert client.get("/api/hello", headers={**headers, "origin": "https://evil.example"}).status_code == 403
     assert client.get("/?token=secret", headers={"host": "evil.example"}).status_code == 403

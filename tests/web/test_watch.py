@@ -67,6 +67,19 @@ def test_a_run_is_told_when_it_begins_goes_on_ends_and_is_deleted(store):
     run(scenario)
 
 
+def test_a_database_that_gives_no_sign_is_asked_each_time(store, monkeypatch):
+    monkeypatch.setattr(type(store), "revision", lambda _: None)
+
+    async def scenario():
+        listener = Listener(Watcher({"s0": store}))
+        await asyncio.sleep(0.5)
+        store.create_run(name="live", recipe=None, environment={}, weights=[])
+        await listener.next("running", patience=1.5)
+        await listener.leave()
+
+    run(scenario)
+
+
 def test_what_was_there_before_is_no_change(store, record):
     async def scenario():
         record()

@@ -1,10 +1,10 @@
 """Who may ask and what every answer says about itself. Nothing behind it sees a request that it refuses."""
 
+import hashlib
 import hmac
 import ipaddress
 import json
 from collections.abc import Collection
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -12,8 +12,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 """Names of this machine that no other can claim."""
-
-COOKIE = "weightsmith"
 
 _LONGEST = 8192
 """Characters of an address with its query."""
@@ -58,6 +56,8 @@ class Guard:
         self._hosts = frozenset(host.lower() for host in hosts)
         self._any_address = any_address
         self._token = token
+        # Browsers keep cookies by host without its port: of two servers, neither may overwrite the other's.
+        self._cookie = "weightsmith-" + hashlib.blake2b((token or "").encode(), digest_size=4).hexdigest()
         self._prefix = prefix
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -78,7 +78,7 @@ class Guard:
             await _say(send_marked, *refused)
         elif self._token is not None and (given := _token_of(scope)) is not None:
             await self._sign_in(scope, given, send_marked)
-        elif self._token is not None and not _same(_cookie(headers), self._token):
+        elif self._token is not None and not _same(self._cookie_of(headers), self._token):
             await _say(send_marked, 403, "a token is needed: open the address that `weightsmith ui` printed")
         elif self._prefix and scope["path"] == self._prefix:  # the page's relative addresses need the slash
             await _lead(send_marked, 307, f"{self._prefix}/")
@@ -122,6 +122,11 @@ class Guard:
         # Behind a proxy the name that browsers use may differ from the one that arrives here.
         return parts.netloc.lower() == host.lower() or (_name(parts.netloc) in self._hosts - LOOPBACK)
 
+    def _cookie_of(self, headers: Headers) -> str:
+        """The value of our cookie; empty where there is none."""
+        pairs = (part.strip().partition("=") for part in headers.get("cookie", "").split(";"))
+        return next((value for name, _, value in pairs if name == self._cookie), "")
+
     async def _sign_in(self, scope: Scope, given: str, send: Send) -> None:
         """Trade the token in the address for a cookie, so that it stays neither in the address bar nor in a link."""
         assert self._token is not None
@@ -134,7 +139,7 @@ class Guard:
             if key != "token"
         ]
         path = f"{self._prefix}/" + ("?" + urlencode(query) if query else "")
-        cookie = f"{COOKIE}={self._token}; HttpOnly; SameSite=Strict; Path={self._prefix}/"
+        cookie = f"{self._cookie}={self._token}; HttpOnly; SameSite=Strict; Path={self._prefix}/"
         await _lead(send, 303, path, (b"set-cookie", cookie.encode("ascii")))
 
 
@@ -161,14 +166,6 @@ def _is_address(name: str) -> bool:
 def _token_of(scope: Scope) -> str | None:
     found = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
     return found.get("token")
-
-
-def _cookie(headers: Headers) -> str:
-    try:
-        found = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
-    except CookieError:
-        return ""
-    return "" if found is None else found.value
 
 
 def _same(given: str, token: str) -> bool:

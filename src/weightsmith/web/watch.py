@@ -106,8 +106,9 @@ class _Watched:
         self._seen: dict[str, tuple[str, object]] | None = None
 
     def is_due(self) -> bool:
-        """Whether something was written since the last look, or it is long ago."""
-        return self._store.revision() != self._revision or time.monotonic() - self._looked > LATEST
+        """Whether something may have been written since the last look, or it is long ago."""
+        revision = self._store.revision()
+        return revision is None or revision != self._revision or time.monotonic() - self._looked > LATEST
 
     def look(self) -> list[Change]:
         """The changes since the last look; none at the first."""
