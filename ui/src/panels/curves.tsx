@@ -1,6 +1,6 @@
 /** Loss, metrics and everything else that a run recorded as one number a step. */
 
-import { useMemo } from "preact/hooks";
+import { useEffect, useMemo, useState } from "preact/hooks";
 import { address } from "../api/client";
 import { useData } from "../api/data";
 import type { Maybe, RunDetail, SeriesData } from "../api/types";
@@ -82,6 +82,19 @@ export function lines(data: SeriesData, label: string, color: string, smoothing:
   ];
 }
 
+const WIDE = window.matchMedia("(min-width: 1700px)");
+
+/** Whether the first chart stands beside the others, twice as tall, as the style sheet has it. */
+export function useWide(): boolean {
+  const [wide, set] = useState(WIDE.matches);
+  useEffect(() => {
+    const listener = () => set(WIDE.matches);
+    WIDE.addEventListener("change", listener);
+    return () => WIDE.removeEventListener("change", listener);
+  }, []);
+  return wide;
+}
+
 /** From the first to the last step of all series, so that linked charts show the same steps. */
 export function spanOf(all: { steps: number[] }[]): Zoom {
   const ends = all.filter(({ steps }) => steps.length).map(({ steps }) => [steps[0], steps[steps.length - 1]]);
@@ -141,15 +154,16 @@ function color(name: string, colors: Colors): string {
 
 /** Where the monitor changed its mind, and the step that was kept. */
 function marks(run: RunDetail, colors: Colors): Mark[] {
-  const found: Mark[] = [];
+  const found: (Mark & { verdict?: string })[] = [];
   const verdicts = run.events.filter((event) => event.kind === "verdict");
   verdicts.forEach((event, i) => {
     const verdict = String(event.payload.verdict);
     // The monitor may say the same again in other words: that is one stretch.
     if (verdict === "healthy" || verdict === verdicts[i - 1]?.payload.verdict) return;
-    const since = typeof event.payload.since === "number" ? event.payload.since : event.step;
+    const said = typeof event.payload.since === "number" ? event.payload.since : event.step;
+    const since = Math.max(said, verdicts[i - 1]?.step ?? said);
     const until = verdicts.slice(i + 1).find((later) => later.payload.verdict !== verdict)?.step ?? lastStep(run);
-    found.push({ step: since, until: Math.max(until, since), label: verdict.replaceAll("_", "-"), color: verdictTone(verdict) === "bad" ? colors.alarm : colors.palette[4] });
+    found.push({ step: since, until: Math.max(until, since), label: found.some((mark) => mark.verdict === verdict) ? "" : verdict.replaceAll("_", "-"), verdict, color: verdictTone(verdict) === "bad" ? colors.alarm : colors.palette[4] });
   });
   if (typeof run.summary.best_step === "number") found.push({ step: run.summary.best_step, label: "best", color: colors.good });
   return found;
@@ -162,6 +176,7 @@ function lastStep(run: RunDetail): number {
 export function CurvesPanels({ base, run, version }: { base: string[]; run: RunDetail; version: number }) {
   const view = useCurveView();
   const { colors } = useTheme();
+  const wide = useWide();
   const own = run.series.filter((one) => !one.weight).map((one) => one.name);
   const wanted = own.join("\n");
   const series = useData<{ series: SeriesData[] }>(own.length ? address([...base, "series"], { name: own, points: POINTS }) : null, version);
@@ -195,6 +210,7 @@ export function CurvesPanels({ base, run, version }: { base: string[]; run: RunD
                 className={i === 0 ? "span" : ""}
                 csv={() => seriesTable(data)}
                 picture
+                legend={curves.filter((line) => !line.quiet)}
                 note={data.length === 1 ? number(data[0].values.at(-1)) : null}
               >
                 <SeriesChart
@@ -206,7 +222,7 @@ export function CurvesPanels({ base, run, version }: { base: string[]; run: RunD
                   zoom={view.zoom}
                   onZoom={view.onZoom}
                   span={span}
-                  height={i === 0 ? 300 : 200}
+                  height={i > 0 ? 200 : wide ? 506 : 300}
                 />
               </Panel>
             ))}

@@ -15,7 +15,7 @@ interface Branch {
   rows: Row[];
 }
 
-const OPEN_AT_MOST = 150; // rows that are shown without a click
+const OPEN_AT_MOST = 220; // rows that are shown without a click
 const SPARED = 400; // rows drawn at once below one branch
 
 function branch(path: string, label: string): Branch {
@@ -47,6 +47,21 @@ function squeezed(one: Branch): Branch {
   return { ...at, branches: new Map([...at.branches].map(([name, inner]) => [name, squeezed(inner)])) };
 }
 
+/** The branches that are open at first: level by level, as long as that shows few enough rows. */
+function openAtFirst(root: Branch): Set<string> {
+  const open = new Set<string>();
+  let level = [...root.branches.values()];
+  let shown = root.rows.length + level.length;
+  while (level.length) {
+    const below = level.reduce((sum, one) => sum + one.rows.length + one.branches.size, 0);
+    if (level.length > 1 && shown + below > OPEN_AT_MOST) break;
+    for (const one of level) open.add(one.path);
+    shown += below;
+    level = level.flatMap((one) => [...one.branches.values()]);
+  }
+  return open;
+}
+
 function all(one: Branch): Row[] {
   return [...one.rows, ...[...one.branches.values()].flatMap(all)];
 }
@@ -55,8 +70,8 @@ export function WeightTree({ source, rows, open }: { source: string; rows: Row[]
   const root = useMemo(() => tree(rows), [rows]);
   const [toggled, setToggled] = useState<Set<string>>(new Set());
   useEffect(() => setToggled(new Set()), [open]);
-  const wide = open || rows.length <= OPEN_AT_MOST;
-  const isOpen = (path: string) => wide !== toggled.has(path);
+  const first = useMemo(() => openAtFirst(root), [root]);
+  const isOpen = (path: string) => (open || first.has(path)) !== toggled.has(path);
   const toggle = (path: string) => {
     const next = new Set(toggled);
     if (!next.delete(path)) next.add(path);

@@ -18,6 +18,7 @@ interface Props {
   controls?: ComponentChildren;
   csv?: () => Table;
   picture?: boolean;
+  /** What the colors of a saved picture mean; on the page the charts say it themselves. */
   legend?: LegendItem[];
   className?: string;
   children: ComponentChildren;
@@ -51,16 +52,6 @@ export function Panel({ title, about, note, controls, csv, picture, legend = [],
           )}
         </div>
       </header>
-      {legend.length > 0 && (
-        <ul class="legend">
-          {legend.map((item) => (
-            <li key={item.label}>
-              <i style={{ background: item.color }} />
-              {item.label}
-            </li>
-          ))}
-        </ul>
-      )}
       <div class="panel-body" ref={body}>
         {children}
       </div>

@@ -61,7 +61,8 @@ function drawMarks(chart: uPlot, marks: Mark[]): void {
   ctx.clip();
   ctx.font = `${11 * ratio}px system-ui, sans-serif`;
   ctx.textBaseline = "top";
-  for (const [i, mark] of marks.entries()) {
+  let line = 0;
+  for (const mark of marks) {
     const x = chart.valToPos(mark.step, "x", true);
     ctx.strokeStyle = ctx.fillStyle = mark.color;
     if (mark.until !== undefined) {
@@ -75,10 +76,11 @@ function drawMarks(chart: uPlot, marks: Mark[]): void {
     ctx.moveTo(x, top);
     ctx.lineTo(x, top + height);
     ctx.stroke();
+    if (!mark.label) continue;
     const room = ctx.measureText(mark.label).width;
     const right = x + room + 6 * ratio > left + width;
     ctx.textAlign = right ? "right" : "left";
-    ctx.fillText(mark.label, x + (right ? -5 : 5) * ratio, top + (3 + 14 * i) * ratio);
+    ctx.fillText(mark.label, x + (right ? -5 : 5) * ratio, top + (3 + 14 * line++) * ratio);
   }
   ctx.restore();
 }

@@ -6,7 +6,7 @@ import { useData } from "../api/data";
 import { useRunEvents } from "../api/events";
 import type { Comparison, RunRow, SeriesData } from "../api/types";
 import { useTitle } from "../app";
-import { isLog, lines, spanOf, useCurveView } from "../panels/curves";
+import { isLog, lines, spanOf, useCurveView, useWide } from "../panels/curves";
 import { plain } from "../panels/recipe";
 import { Name } from "../parts/name";
 import { Panel, When } from "../parts/panel";
@@ -184,6 +184,7 @@ interface OverlayProps {
 }
 
 function Overlay({ name, first, shown, loaded, view, span }: OverlayProps) {
+  const wide = useWide();
   const drawn = useMemo(
     () =>
       shown.flatMap(({ id, color, run }) => {
@@ -193,8 +194,8 @@ function Overlay({ name, first, shown, loaded, view, span }: OverlayProps) {
     [loaded, view.smoothing, name, shown.map((one) => one.color + (one.run?.name ?? "")).join()],
   );
   return (
-    <Panel title={title(name)} className={first ? "span" : ""} picture legend={[]}>
-      {drawn.length ? <SeriesChart label={`${title(name)} of all runs`} lines={drawn} logX={view.logX} logY={isLog(view.values, name, drawn.map((one) => one.values))} zoom={view.zoom} onZoom={view.onZoom} span={span} height={first ? 300 : 200} /> : <Empty>Loading…</Empty>}
+    <Panel title={title(name)} className={first ? "span" : ""} picture legend={drawn.filter((line) => !line.quiet)}>
+      {drawn.length ? <SeriesChart label={`${title(name)} of all runs`} lines={drawn} logX={view.logX} logY={isLog(view.values, name, drawn.map((one) => one.values))} zoom={view.zoom} onZoom={view.onZoom} span={span} height={!first ? 200 : wide ? 506 : 300} /> : <Empty>Loading…</Empty>}
     </Panel>
   );
 }
