@@ -23,6 +23,15 @@ def test_what_is_larger_than_the_bound_is_handed_out_and_not_kept():
     assert memory.held == 0
 
 
+def test_the_last_one_may_be_kept_however_large_it_is():
+    memory = Memory(10, last=True)
+    memory.put("a", "a", 3)
+    memory.put("b", "large", 100)
+    assert (memory.get("a"), memory.get("b")) == (None, "large")
+    memory.put("c", "c", 3)
+    assert (memory.get("b"), memory.get("c"), memory.held) == (None, "c", 3)
+
+
 def test_putting_again_counts_once():
     memory = Memory(10)
     memory.put("a", 1, 6)

@@ -22,12 +22,14 @@ class Grid:
     Attributes:
         rows, columns: its neurons or filters, and their inputs.
         turned: whether its columns are what lies back to back.
+        held: bytes that it keeps in memory, as they do not lie plain in a file.
     """
 
     rows: int
     columns: int
     turned: bool
     _read: _Read
+    held: int = 0
 
     def read(self, top: int, bottom: int, left: int, right: int) -> NDArray[Any]:
         """Rows [top, bottom) and columns [left, right) in the type that they are stored in, of native byte order.
@@ -52,8 +54,8 @@ class Grid:
         if place is None or place.dtype.kind not in "biufV" or axis not in (0, len(shape) - 1):
             matrix = neurons(weight)
             turned = matrix.flags.f_contiguous and not matrix.flags.c_contiguous
-            held = matrix.T if turned else matrix
-            return cls(matrix.shape[0], matrix.shape[1], turned, _from_array(np.ascontiguousarray(held)))
+            kept = np.ascontiguousarray(matrix.T if turned else matrix)
+            return cls(matrix.shape[0], matrix.shape[1], turned, _from_array(kept), kept.nbytes)
         outputs = shape[axis] if shape else 1
         inputs = math.prod(shape[:axis] + shape[axis + 1 :])
         turned = axis != 0

@@ -13,10 +13,12 @@ class Memory:
 
     Args:
         limit: most bytes that all results may take together; a larger one is handed out and not kept.
+        last: whether the result that was used last is kept however large it is, until another one is wanted.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, *, last: bool = False) -> None:
         self.limit = limit
+        self._least = int(last)
         self.held = 0
         self._results: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
         self._lock = threading.Lock()
@@ -34,11 +36,11 @@ class Memory:
         """Keep a result of `size` bytes."""
         with self._lock:
             self.held -= self._results.pop(key, (None, 0))[1]
-            if size > self.limit:
+            if size > self.limit and not self._least:
                 return
             self._results[key] = result, size
             self.held += size
-            while self.held > self.limit:
+            while self.held > self.limit and len(self._results) > self._least:
                 self.held -= self._results.popitem(last=False)[1][1]
 
     def result(self, key: Hashable, make: Callable[[], Result], size: Callable[[Result], int]) -> Result:

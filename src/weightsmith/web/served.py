@@ -26,7 +26,7 @@ class Served:
 
     Attributes:
         tiles: bytes of tiles.
-        pyramids: of matrices, each with its kept level.
+        pyramids: of matrices, each with its kept levels and, where its values do not lie plain in a file, these too.
         results: everything else that took a while.
         work: runs what takes long.
         watcher: tells when runs change.
@@ -35,7 +35,7 @@ class Served:
     library: Library
     configuration: Configuration = field(default_factory=Configuration)
     tiles: Memory = field(default_factory=lambda: Memory(128 * MIB))
-    pyramids: Memory = field(default_factory=lambda: Memory(256 * MIB))
+    pyramids: Memory = field(default_factory=lambda: Memory(256 * MIB, last=True))
     results: Memory = field(default_factory=lambda: Memory(64 * MIB))
 
     def __post_init__(self) -> None:
@@ -50,11 +50,11 @@ class Served:
             InputError, SourceError: its values cannot be read.
         """
         weight = opened.weight(index)
-
-        def size(pyramid: Pyramid) -> int:
-            return pyramid.nbytes + (0 if weight.place is not None else weight.size * 8)
-
-        return self.pyramids.result((opened.content, index), lambda: Pyramid(Grid.of(weight)), size)
+        return self.pyramids.result(
+            (opened.content, index),
+            lambda: Pyramid(Grid.of(weight)),
+            lambda pyramid: pyramid.nbytes + pyramid.grid.held,
+        )
 
 
 def _served(request: Request) -> Served:
