@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from weightsmith.sketch import Sketch
     from weightsmith.sources import open
     from weightsmith.store import Run, Store
+    from weightsmith.web.show import show
 
 _HOMES = {
     "Run": "store",
@@ -24,6 +25,7 @@ _HOMES = {
     "diff": "analysis.diff",
     "open": "sources",
     "record": "recording",
+    "show": "web.show",
 }
 _PACKAGES = ("analysis", "explain", "init", "kinds", "optim", "penalties", "plots", "scan", "train")
 
@@ -43,6 +45,7 @@ __all__ = [
     "plots",
     "record",
     "scan",
+    "show",
     "train",
 ]
 

@@ -16,11 +16,11 @@ LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _LONGEST = 8192
 """Characters of an address with its query."""
 
+_POLICY = (
+    "default-src 'self'; img-src 'self' blob: data:; style-src 'self'; connect-src 'self'; "
+    "object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors "
+)
 _HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'self'; img-src 'self' blob: data:; style-src 'self'; connect-src 'self'; "
-        "object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
-    ),
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -41,6 +41,7 @@ class Guard:
             unlike a name, cannot be made to point elsewhere.
         token: what must be known, or None where only this machine can connect.
         prefix: path under which browsers see the server.
+        frames: pages that may show it in a frame, as a content-security policy names them.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Guard:
         any_address: bool = False,
         token: str | None = None,
         prefix: str = "",
+        frames: str = "'self'",
     ) -> None:
         self._app = app
         self._hosts = frozenset(host.lower() for host in hosts)
@@ -59,6 +61,7 @@ class Guard:
         # Browsers keep cookies by host without its port: of two servers, neither may overwrite the other's.
         self._cookie = "weightsmith-" + hashlib.blake2b((token or "").encode(), digest_size=4).hexdigest()
         self._prefix = prefix
+        self._headers = {**_HEADERS, "Content-Security-Policy": _POLICY + frames}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or have it answered."""
@@ -70,7 +73,7 @@ class Guard:
 
         async def send_marked(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(_HEADERS)
+                MutableHeaders(scope=message).update(self._headers)
             await send(message)
 
         refused = self._refusal(scope, headers)

@@ -3,6 +3,7 @@
 import hashlib
 import re
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,6 +19,9 @@ from weightsmith.web.faults import UnknownError
 
 _RUN = re.compile(r"[0-9a-z-]{1,40}")
 _SNAPSHOT = re.compile(r"(?P<store>s\d{1,4})~(?P<run>[0-9a-z-]{1,40})~(?P<step>\d{1,18})")
+
+FRESH = 2.0
+"""Seconds for which what was computed from a live model is shown again."""
 
 KEPT = 16
 """Snapshots that stay open; each holds a file descriptor."""
@@ -143,13 +147,13 @@ def snapshot_id(store: str, run: str, step: int) -> str:
 
 
 def _content(source: Source) -> str:
-    """Text that changes whenever the files of a source may have; a live source has one of its own.
+    """Text that changes whenever the values of a source may have.
 
     Raises:
         SourceError: a file is gone.
     """
-    if not source.files:
-        return f"live {id(source)}"
+    if not source.files:  # live values may change at any time: what was computed from them holds for a moment
+        return f"live {id(source)} {int(time.monotonic() / FRESH)}"
     told = "\n".join(_identity(file) for file in source.files)
     return hashlib.blake2b(told.encode(), digest_size=16).hexdigest()
 

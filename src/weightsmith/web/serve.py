@@ -119,13 +119,8 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def serve(app: ASGIApp, opened: socket.socket) -> None:
-    """Serve until SIGINT or SIGTERM, then return.
-
-    Args:
-        app: an ASGI application.
-        opened: what `listen` returned.
-    """
+def server(app: ASGIApp) -> uvicorn.Server:
+    """A server of an ASGI application: `run(sockets=[...])` serves until its `should_exit` is set."""
     ending = _Ending(app)
     config = uvicorn.Config(
         ending,
@@ -141,7 +136,17 @@ def serve(app: ASGIApp, opened: socket.socket) -> None:
         timeout_graceful_shutdown=3,
         h11_max_incomplete_event_size=32_768,
     )
+    return _Server(config, ending)
+
+
+def serve(app: ASGIApp, opened: socket.socket) -> None:
+    """Serve until SIGINT or SIGTERM, then return.
+
+    Args:
+        app: an ASGI application.
+        opened: what `listen` returned.
+    """
     try:
-        _Server(config, ending).run(sockets=[opened])
+        server(app).run(sockets=[opened])
     except KeyboardInterrupt:  # uvicorn raises the signal again after it has shut down
         return
