@@ -94,6 +94,27 @@ def test_keys_move_zoom_and_mark(tab: Any, large: np.ndarray, expect: Any) -> No
     assert "at" not in tab.parameters
 
 
+def test_two_fingers_zoom(open_tab: Any) -> None:
+    tab = open_tab(has_touch=True)
+    page = tab.open(WEIGHT)
+    tab.settle()
+    assert level(tab) > 0
+    x, y = centre(page)
+    fingers = page.context.new_cdp_session(page)
+
+    def touch(kind: str, *distances: float) -> None:
+        points = [{"x": x + side * distance, "y": y, "id": side + 1} for distance in distances for side in (-1, 1)]
+        fingers.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    for _ in range(3):
+        touch("touchStart", 15)
+        for distance in range(20, 160, 20):
+            touch("touchMove", distance)
+        touch("touchEnd")
+    assert level(tab) == 0
+    assert float(tab.parameters["at"].split(",")[2]) > 20
+
+
 def test_the_address_holds_where_one_looks(tab: Any, large: np.ndarray) -> None:
     page = tab.open(f"{WEIGHT}?at=300.5,600.5,64")
     tab.settle()

@@ -163,7 +163,9 @@ function marks(run: RunDetail, colors: Colors): Mark[] {
     const said = typeof event.payload.since === "number" ? event.payload.since : event.step;
     const since = Math.max(said, verdicts[i - 1]?.step ?? said);
     const until = verdicts.slice(i + 1).find((later) => later.payload.verdict !== verdict)?.step ?? lastStep(run);
-    found.push({ step: since, until: Math.max(until, since), label: found.some((mark) => mark.verdict === verdict) ? "" : verdict.replaceAll("_", "-"), verdict, color: verdictTone(verdict) === "bad" ? colors.alarm : colors.palette[4] });
+    const before = found.find((mark) => mark.verdict === verdict && mark.until! >= since);
+    if (before) before.until = until;
+    else found.push({ step: since, until: Math.max(until, since), label: found.some((mark) => mark.verdict === verdict) ? "" : verdict.replaceAll("_", "-"), verdict, color: verdictTone(verdict) === "bad" ? colors.alarm : colors.palette[4] });
   });
   if (typeof run.summary.best_step === "number") found.push({ step: run.summary.best_step, label: "best", color: colors.good });
   return found;

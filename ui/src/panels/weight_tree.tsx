@@ -47,19 +47,19 @@ function squeezed(one: Branch): Branch {
   return { ...at, branches: new Map([...at.branches].map(([name, inner]) => [name, squeezed(inner)])) };
 }
 
-/** The branches that are open at first: level by level, as long as that shows few enough rows. */
+/** The branches that are open at first: all where that is little enough to look through, else a lone one at the top. */
 function openAtFirst(root: Branch): Set<string> {
-  const open = new Set<string>();
-  let level = [...root.branches.values()];
-  let shown = root.rows.length + level.length;
-  while (level.length) {
-    const below = level.reduce((sum, one) => sum + one.rows.length + one.branches.size, 0);
-    if (level.length > 1 && shown + below > OPEN_AT_MOST) break;
-    for (const one of level) open.add(one.path);
-    shown += below;
-    level = level.flatMap((one) => [...one.branches.values()]);
-  }
-  return open;
+  const every = (one: Branch): Branch[] => [one, ...[...one.branches.values()].flatMap(every)];
+  const branches = every(root);
+  const rows = branches.length + branches.reduce((sum, one) => sum + one.rows.length, 0);
+  if (rows <= OPEN_AT_MOST) return new Set(branches.map((one) => one.path));
+  return new Set(root.branches.size === 1 ? [...root.branches.values()].map((one) => one.path) : []);
+}
+
+/** In the file's order, but numbered layers by their numbers: safetensors sorts 10 before 2. */
+function ordered(branches: Map<string, Branch>): Branch[] {
+  const all = [...branches.values()];
+  return all.every((one) => /^\d+/.test(one.label)) ? all.sort((a, b) => parseInt(a.label) - parseInt(b.label)) : all;
 }
 
 function all(one: Branch): Row[] {
@@ -128,7 +128,7 @@ function Below({ one, depth, source, isOpen, toggle }: BelowProps) {
   const spared = one.rows.length - SPARED;
   return (
     <>
-      {[...one.branches.values()].map((inner) => (
+      {ordered(one.branches).map((inner) => (
         <BranchRows key={inner.path} one={inner} depth={depth} source={source} isOpen={isOpen} toggle={toggle} />
       ))}
       {one.rows.slice(0, SPARED).map((row) => (
