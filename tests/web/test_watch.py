@@ -67,6 +67,27 @@ def test_a_run_is_told_when_it_begins_goes_on_ends_and_is_deleted(store):
     run(scenario)
 
 
+def test_a_write_that_is_committed_a_moment_after_its_file_changed_is_told(store, monkeypatch):
+    """Between the two, a look sees the new file and the old runs, and nothing of the file changes any more."""
+    monkeypatch.setattr(watch, "LATEST", 60)
+    signs, held = type(store).signs, []
+
+    async def scenario():
+        listener = Listener(Watcher({"s0": store}))
+        await asyncio.sleep(1.5)
+        before = store.signs()
+        held.append(before)
+        monkeypatch.setattr(type(store), "signs", lambda self: held[0] if held else signs(self))
+        store.create_run(name="live", recipe=None, environment={}, weights=[])
+        await asyncio.sleep(0.4)
+        assert listener.told == []
+        held.clear()
+        await listener.next("running")
+        await listener.leave()
+
+    run(scenario)
+
+
 def test_a_database_that_gives_no_sign_is_asked_each_time(store, monkeypatch):
     monkeypatch.setattr(type(store), "revision", lambda _: None)
 
@@ -109,6 +130,7 @@ def test_nobody_looks_for_nobody_and_a_quiet_store_is_not_read(store, monkeypatc
     looks = []
     signs = type(store).signs
     monkeypatch.setattr(type(store), "signs", lambda self: looks.append(1) or signs(self))
+    monkeypatch.setattr(watch, "SETTLED", 0.1)
 
     async def scenario():
         watcher = Watcher({"s0": store})

@@ -16,6 +16,9 @@ from weightsmith.web.faults import BusyError
 LOOKING = 0.25
 """Seconds between two looks."""
 
+SETTLED = 1.0
+"""Seconds for which runs are read once a file has changed: SQLite writes, waits for the disk, and only then commits."""
+
 LATEST = 5.0
 """Seconds after which runs are read even where nothing was written: a run that gives no sign of life is lost."""
 
@@ -101,18 +104,20 @@ class _Watched:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._revision: object = None
-        self._looked = 0.0
+        self._revision: object = self  # which differs from all
+        self._wrote = self._looked = 0.0
         self._seen: dict[str, tuple[str, object]] | None = None
 
     def is_due(self) -> bool:
         """Whether something may have been written since the last look, or it is long ago."""
-        revision = self._store.revision()
-        return revision is None or revision != self._revision or time.monotonic() - self._looked > LATEST
+        revision, now = self._store.revision(), time.monotonic()
+        if revision is None or revision != self._revision:
+            self._revision, self._wrote = revision, now
+        return now - self._wrote < SETTLED or now - self._looked > LATEST
 
     def look(self) -> list[Change]:
         """The changes since the last look; none at the first."""
-        revision, self._looked = self._store.revision(), time.monotonic()
+        self._looked = time.monotonic()
         now = {sign.id: sign for sign in self._store.signs()}
         states: dict[str, tuple[str, object]] = {key: (sign.status, sign.updated) for key, sign in now.items()}
         before = self._seen
@@ -128,5 +133,5 @@ class _Watched:
         ]
         gone = sorted((before or {}).keys() - states.keys())
         found += [{"id": key, "status": "deleted", "updated": None, "step": None} for key in gone]
-        self._revision, self._seen = revision, states
+        self._seen = states
         return found
