@@ -114,29 +114,23 @@ class Server:
 
     Attributes:
         what: stores and files that it shows.
+        prefix: the path under which it shows them.
         port: where it listens, also after a stop and a start.
     """
 
     what: list[Path]
+    prefix: str = ""
     port: int = field(default_factory=free_port)
     _process: "subprocess.Popen[bytes] | None" = None
 
     @property
     def address(self) -> str:
-        return f"http://127.0.0.1:{self.port}/"
+        return f"http://127.0.0.1:{self.port}{self.prefix}/"
 
     def start(self) -> None:
         """Start it and wait until it answers."""
-        command = [
-            sys.executable,
-            "-m",
-            "weightsmith",
-            "ui",
-            *map(str, self.what),
-            "--no-browser",
-            "--port",
-            str(self.port),
-        ]
+        options = ["--no-browser", "--port", str(self.port), *(["--prefix", self.prefix] if self.prefix else [])]
+        command = [sys.executable, "-m", "weightsmith", "ui", *map(str, self.what), *options]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
@@ -188,14 +182,14 @@ def server(world: World) -> Iterator[Server]:
 
 
 @pytest.fixture
-def server_of() -> Iterator[Callable[[list[Path]], Server]]:
+def server_of() -> Iterator[Callable[..., Server]]:
     """Starts servers of a test's own."""
     started = []
 
-    def start(what: list[Path]) -> Server:
+    def start(what: list[Path], prefix: str = "") -> Server:
         what[0].mkdir(parents=True, exist_ok=True)
         Store.open(what[0]).close()
-        one = Server(what)
+        one = Server(what, prefix)
         started.append(one)
         one.start()
         return one

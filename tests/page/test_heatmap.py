@@ -127,6 +127,11 @@ def test_the_address_holds_where_one_looks(tab: Any, large: np.ndarray) -> None:
     page.mouse.move(x - 128, y - 64, steps=4)
     page.mouse.up()
     assert [float(part) for part in tab.parameters["at"].split(",")] == pytest.approx([301.5, 602.5, 64], abs=0.1)
+    page.set_viewport_size({"width": 1200, "height": 800})
+    page.wait_for_timeout(300)
+    page.mouse.move(*centre(page))
+    page.wait_for_timeout(100)
+    assert page.get_by_test_id("readout").inner_text() == f"row 301, column 602: {exact(large[301, 602])}"
 
 
 def test_an_outlier_leads_to_its_place(tab: Any, large: np.ndarray, expect: Any) -> None:

@@ -114,3 +114,11 @@ def test_what_is_not_there_says_so(tab: Any, expect: Any, path: str, heading: st
     # The browser itself reports every answer that is not 200; that is the one thing it may say here.
     assert all("404" in complaint for complaint in tab.complaints)
     tab.complaints.clear()
+
+
+def test_behind_a_path_prefix(server_of: Any, world: Any, open_tab: Any, tmp_path: Path, expect: Any) -> None:
+    own = server_of([tmp_path / "runs", world.large], "/behind/a/proxy")
+    tab = open_tab(own.address)
+    page = tab.open("#/source/f0/weight/0?cell=1,2")
+    expect(page.get_by_test_id("readout")).to_contain_text("row 1, column 2: ")
+    tab.settle()

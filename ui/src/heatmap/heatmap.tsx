@@ -68,6 +68,7 @@ export function Heatmap(props: Props) {
   const at = useRoute().params.get("at");
   const camera = useRef<Camera | null>(null);
   const wrote = useRef<string | null>(null);
+  const read = useRef<string | null>(null);
   const hover = useRef<[number, number] | null>(null);
   const frame = useRef(0);
   const base = ["sources", source, "weights", index];
@@ -169,10 +170,14 @@ export function Heatmap(props: Props) {
 
   useLayoutEffect(() => {
     if (!width) return;
-    const given = parsed(at);
-    if (!camera.current || at !== wrote.current) camera.current = given ? kept(given, grid, size, by) : fitted(grid, size, by);
+    // Moving about is written into the address quietly, so what was read from there may be older than what is shown.
+    const elsewhere = at !== read.current && at !== wrote.current;
+    read.current = at;
+    if (!camera.current || elsewhere) {
+      const given = parsed(at);
+      camera.current = given ? kept(given, grid, size, by) : fitted(grid, size, by);
+    } else if (wrote.current === null && at === null) camera.current = fitted(grid, size, by);
     else camera.current = kept(camera.current, grid, size, by);
-    wrote.current = at;
     redraw.current();
   }, [width, height, grid, at]);
 
