@@ -3,6 +3,7 @@
 import http.client
 import json
 import sys
+import time
 from contextlib import closing
 
 import numpy as np
@@ -35,6 +36,7 @@ def test_stores_files_and_live_models_are_shown(store, record, weights_file, mon
         for number in (1.0, 2.0):  # as it is when it is looked at
             with torch.no_grad():
                 model.weight.fill_(number)
+            time.sleep(0.05)
             tile = np.frombuffer(fetch(shown, "/api/sources/f1/weights/0/tiles/0/0/0")[1], "<f4")
             assert tile.tolist() == [number] * 6
         assert "http://localhost:*" in response.headers["content-security-policy"]
