@@ -22,9 +22,11 @@ from safetensors.numpy import save_file
 
 from weightsmith.store import Store
 
-playwright_api = pytest.importorskip(
-    "playwright.sync_api", reason="playwright is not installed (pip install playwright)"
-)
+try:
+    from playwright import sync_api as playwright_api
+except ModuleNotFoundError:  # then the tests that need it are skipped
+    playwright_api = None
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 BUILT = Path(__file__).parents[2] / "src" / "weightsmith" / "web" / "page"
@@ -37,15 +39,15 @@ HOSTILE = {
 }
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Without Chromium or a built page there is nothing to look at."""
-    reason = "Chromium is not installed (apt-get install chromium)" if CHROMIUM is None else None
+def missing() -> str | None:
+    """What is not there that the tests need, or None."""
+    if playwright_api is None:
+        return "playwright is not installed (pip install playwright)"
+    if CHROMIUM is None:
+        return "Chromium is not installed (apt-get install chromium)"
     if not (BUILT / "index.html").is_file():
-        reason = "the page is not built (npm ci && npm run build in ui/)"
-    if reason is not None:
-        for item in items:
-            if Path(__file__).parent in item.path.parents:
-                item.add_marker(pytest.mark.skip(reason=reason))
+        return "the page is not built (npm ci && npm run build in ui/)"
+    return None
 
 
 @pytest.fixture(scope="session")
@@ -86,8 +88,8 @@ def training_command(store: Path, name: str, *settings: str) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def world(tmp_path_factory: pytest.TempPathFactory, large: np.ndarray) -> World:
-    """A store with two runs, and two files."""
+def world(browser: Any, tmp_path_factory: pytest.TempPathFactory, large: np.ndarray) -> World:
+    """A store with two runs, and two files; not made where there is no browser to show them to."""
     folder = tmp_path_factory.mktemp("page")
     world = World(folder / "store", folder / "large.safetensors", folder / "hostile.safetensors")
     world.train("first", "penalties.l1=0.001")
@@ -208,6 +210,9 @@ def training() -> Callable[..., list[str]]:
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
     """One Chromium."""
+    reason = missing()
+    if reason is not None:
+        pytest.skip(reason)
     with playwright_api.sync_playwright() as playwright:
         launched = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield launched
