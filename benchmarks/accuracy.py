@@ -33,15 +33,18 @@ CNN = {
 }
 """The network that every sparsifier prunes: two convolutions of 32 and 64 channels, 128 units, 421,000 weights."""
 
+FIRST_AND_LAST = ["convolutions.0.weight", "output.weight"]
+"""Left dense where every layer, or every output, loses the same share: the first has 9 inputs for each output."""
+
 SPARSIFIERS: dict[str, dict[str, object]] = {
     "magnitude, global": {},
-    "magnitude, layer": {"scope": "layer", "exclude": ["convolutions.0.weight", "output.weight"]},
+    "magnitude, layer": {"scope": "layer", "exclude": FIRST_AND_LAST},
     "magnitude, erk": {"scope": "erk"},
     "set": {"method": "set"},
     "rigl": {"method": "rigl"},
     "snip": {"method": "snip"},
     "movement": {"method": "movement"},
-    "wanda, of the dense one": {"method": "wanda"},
+    "wanda, of the dense one": {"method": "wanda", "exclude": FIRST_AND_LAST},
     "structured, 3/4 of outputs": {"method": "structured", "sparsity": 0.75},
     "l0": {"method": "l0", "sparsity": None, "strength": 4e-6},
     "spred": {"method": "spred", "sparsity": None, "strength": 1e-4},

@@ -78,6 +78,13 @@ def test_wanda_by_the_norm_of_what_each_weight_meets(layer):
         assert set(np.flatnonzero(chosen)) == set(np.argsort(-row)[:kept])
 
 
+def test_wanda_leaves_every_output_an_input():
+    model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(4 * 4, 30))
+    kinds.sparse(model, 0.95, "wanda", samples=[torch.randn(8, 1, 4, 4)])
+    assert (model[0].weight != 0).flatten(1).sum(1).tolist() == [1] * 4
+    assert (model[2].weight != 0).sum(1).tolist() == [1] * 30
+
+
 def arguments(layer) -> dict:
     if isinstance(layer, nn.Linear):
         return {"in_features": layer.in_features, "out_features": layer.out_features}

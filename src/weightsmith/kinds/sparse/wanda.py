@@ -26,7 +26,8 @@ class Wanda(Sparsifier):
     model before it is pruned. Training may go on with the masks.
 
     Attributes:
-        sparsity: share of zeros in each output's inputs; may be left out where `n` and `m` say it.
+        sparsity: share of zeros in each output's inputs, of which at least one stays; may be left out where `n` and `m`
+            say it.
         n: with `m`: how many of every `m` inputs stay.
         m: see `n`.
     """
@@ -72,7 +73,8 @@ class Wanda(Sparsifier):
                 if self.n is not None and self.m is not None:
                     keep.append(keep_in_groups(rows, self.m, self.n))
                 else:
-                    keep.append(keep_in_groups(rows, max(inputs, 1), inputs - round((self.sparsity or 0.0) * inputs)))
+                    left = max(1, inputs - round((self.sparsity or 0.0) * inputs))
+                    keep.append(keep_in_groups(rows, max(inputs, 1), min(left, inputs)))
             set_masks(sites, keep)
 
 
