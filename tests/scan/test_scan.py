@@ -134,6 +134,13 @@ def test_tied_weights_are_listed_but_counted_once():
     assert (totals(found).tensors, totals(found).elements, totals(found).bytes) == (3, 6, 24)
 
 
+def test_a_weight_without_a_name_is_not_what_others_are_tied_to():
+    arrays = {"": np.zeros(6, np.float32), "a": np.ones(6, np.float32), "b": np.full(6, 2, np.float32)}
+    source = Source("m", [made(name, array) for name, array in arrays.items()])
+    assert first_of_tied(source) == {}
+    assert [summary.sketch.mean for summary in scan(source).summaries] == [0, 1, 2]
+
+
 def test_progress_reaches_the_end_one_call_at_a_time(model):
     busy = threading.Lock()
     steps = []

@@ -73,6 +73,7 @@ def test_outliers_are_counted_beyond_six_deviations(dtype):
     assert outlier_share(Sketch.of(array)) == pytest.approx(7 / 10_000)
     assert outlier_share(Sketch.of(array[7:])) == 0
     assert math.isnan(outlier_share(Sketch.empty()))
+    assert math.isnan(outlier_share(Sketch.of(np.array([1e300, -1e300, 1.0]))))
 
 
 def test_sums_of_magnitudes_are_exact_for_exact_sketches():

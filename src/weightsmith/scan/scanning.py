@@ -131,8 +131,11 @@ def first_of_tied(source: Source) -> dict[int, int]:
     found: dict[int, int] = {}
     for index, weight in enumerate(source.values()):
         positions[weight.name] = index
-        first = positions.get(weight.info.tied_to or "")
-        if first is not None and first != index and _alike(weight, source[weight.info.tied_to or ""]):
+        owner = weight.info.tied_to
+        if owner is None:  # and not "": a name may be empty
+            continue
+        first = positions.get(owner)
+        if first is not None and first != index and _alike(weight, source[owner]):
             found[index] = found.get(first, first)
     return found
 

@@ -117,10 +117,12 @@ DESCRIPTIONS: Final[Mapping[str, str]] = {
 
 
 def outlier_share(sketch: "Sketch") -> float:
-    """Share of the finite values more than `OUTLIER` standard deviations from their mean; NaN where none is finite."""
+    """Share of the finite values more than `OUTLIER` standard deviations from their mean; NaN where none is finite, or the deviation is not."""
     if not sketch.finite:
         return math.nan
     reach = OUTLIER * sketch.std
+    if not math.isfinite(reach):  # values near float64's extremes, whose squares are beyond it
+        return math.nan
     low, high = sketch.mean - reach, sketch.mean + reach
     if low <= sketch.minimum and sketch.maximum <= high:
         return 0.0
