@@ -28,7 +28,7 @@ class Client:
 
 
 def run(scenario):
-    asyncio.run(asyncio.wait_for(scenario(), 30))
+    asyncio.run(asyncio.wait_for(scenario(), 120))
 
 
 async def until(condition):
@@ -82,6 +82,34 @@ def test_a_computation_ends_when_its_last_client_leaves():
     run(scenario)
 
 
+def test_one_that_was_given_up_does_not_take_its_successors_place_away():
+    free = threading.Event()
+
+    async def scenario():
+        work, first = Work(Memory(100)), Client()
+
+        async def ask(client):
+            return await work.result(client, "key", lambda _: b"done" if free.wait(60) else b"", len)
+
+        async def ask_once_it_is_given_up():
+            while "key" in work._jobs:
+                await asyncio.sleep(0)
+            return await ask(Client())
+
+        given_up = asyncio.create_task(ask(first))
+        await until(lambda: "key" in work._jobs)
+        successor = asyncio.create_task(ask_once_it_is_given_up())
+        first.left.set()
+        with pytest.raises(AbandonedError):
+            await given_up
+        await asyncio.sleep(0.05)
+        assert "key" in work._jobs  # whoever asks now joins it
+        free.set()
+        assert await successor == b"done"
+
+    run(scenario)
+
+
 def test_errors_reach_everybody_and_are_not_kept():
     async def scenario():
         work = Work(Memory(100))
@@ -107,7 +135,7 @@ def test_only_some_run_at_once_and_too_many_are_sent_away(monkeypatch):
     def compute(_):
         running.append(1)
         most.append(len(running))
-        free.wait(10)
+        free.wait(60)
         running.pop()
         return b""
 
@@ -132,7 +160,7 @@ def test_who_waits_for_a_free_place_and_leaves_costs_nothing():
     async def scenario():
         work, waiting = Work(Memory(100)), Client()
         busy = [
-            asyncio.create_task(work.result(Client(), key, lambda _: bytes(free.wait(10)), len))
+            asyncio.create_task(work.result(Client(), key, lambda _: bytes(free.wait(60)), len))
             for key in range(module.AT_ONCE)
         ]
         await asyncio.sleep(0.05)
@@ -143,9 +171,8 @@ def test_who_waits_for_a_free_place_and_leaves_costs_nothing():
             await task
         free.set()
         await asyncio.gather(*busy)
-        await asyncio.sleep(0.05)
+        await until(lambda: work._under_way == 0)
         assert begun == []
-        assert work._under_way == 0
 
     run(scenario)
 

@@ -123,7 +123,9 @@ class Work:
             raise BusyError("the server is busy with other computations: try again in a moment")
 
     def _finished(self, key: Hashable, done: "asyncio.Task[Any]", size: Callable[[Any], int]) -> None:
-        self._jobs.pop(key, None)
+        # One that was given up may end after its successor has begun, and must not take its place away.
+        if key in self._jobs and self._jobs[key].task is done:
+            del self._jobs[key]
         if not done.cancelled() and done.exception() is None:
             self._memory.put(key, done.result(), size(done.result()))
 
