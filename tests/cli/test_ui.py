@@ -42,7 +42,7 @@ def start():
 
 def hello(process, path="/api/hello", **headers):
     host, _, port = process.address.removeprefix("http://").partition("/")[0].rpartition(":")
-    connection = http.client.HTTPConnection("127.0.0.1" if not host.startswith("[") else "::1", int(port), timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1" if not host.startswith("[") else "::1", int(port), timeout=120)
     try:
         connection.request("GET", path, headers=headers)
         response = connection.getresponse()
@@ -60,7 +60,7 @@ def test_it_serves_until_ctrl_c_and_ends_without_a_word(start, weights_file, tmp
     assert [one["label"] for one in facts["stores"]] == [str(tmp_path / "runs")]
     assert [one["label"] for one in facts["files"]] == [str(weights_file)]
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=120)
     assert (process.returncode, out, err) == (0, "", "")
 
 

@@ -27,7 +27,8 @@ from weightsmith.web.guard import Guard
 from weightsmith.web.library import Library
 from weightsmith.web.served import Served
 
-serve.HEAD_PATIENCE = 0.5
+serve.HEAD_PATIENCE = float(sys.argv[3])
+serve.GRACE = 300
 opened = serve.listen("127.0.0.1", None)
 print(opened.getsockname()[1], flush=True)
 serve.serve(Guard(create_app(Served(Library({"s0": Store.open(sys.argv[1])}, {"f0": sys.argv[2]})))), opened)
@@ -36,8 +37,10 @@ print("ended", flush=True)
 
 
 @pytest.fixture
-def server(store, weights_file, tmp_path):
-    command = [sys.executable, "-c", SCRIPT, str(tmp_path / "runs"), str(weights_file)]
+def server(store, weights_file, tmp_path, request):
+    """A process that serves; it waits for heads as long as `request.param`, and longer than any test for its end."""
+    patience = getattr(request, "param", 300.0)
+    command = [sys.executable, "-c", SCRIPT, str(tmp_path / "runs"), str(weights_file), str(patience)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     process.port = int(process.stdout.readline())
     yield process
@@ -54,20 +57,20 @@ def connect(server):
             one = stack.enter_context(contextlib.closing(socket.socket()))
             for option, value in options.items():
                 one.setsockopt(socket.SOL_SOCKET, getattr(socket, option), value)
-            one.settimeout(15)
+            one.settimeout(120)
             one.connect(("127.0.0.1", server.port))
             return one
 
         yield open_one
 
 
-def request(address):
+def asking(address):
     return f"GET {address} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
 
 
 def fetch(port, address):
     """Status and body of a whole answer."""
-    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)) as connection:
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=120)) as connection:
         connection.request("GET", address)
         response = connection.getresponse()
         return response.status, response.read()
@@ -76,7 +79,7 @@ def fetch(port, address):
 def listen_to_events(connect):
     """A connection to the stream of events, once its first line is there, and the status."""
     one = connect()
-    one.sendall(request("/api/events"))
+    one.sendall(asking("/api/events"))
     found = b""
     while b"still here" not in found and b" 503 " not in found:
         found += one.recv(4096)
@@ -90,10 +93,8 @@ def memory_of(process):
 
 def test_it_ends_quietly_while_pages_are_open(server, connect):
     streams = [listen_to_events(connect) for _ in range(3)]
-    started = time.monotonic()
     server.send_signal(signal.SIGINT)
-    out, err = server.communicate(timeout=20)
-    assert time.monotonic() - started < 5
+    out, err = server.communicate(timeout=120)  # much less than it would wait for streams that do not end
     assert (server.returncode, out, err) == (0, "ended\n", "")
     assert all(status == 200 for _, status in streams)
 
@@ -101,10 +102,11 @@ def test_it_ends_quietly_while_pages_are_open(server, connect):
 def test_sigterm_ends_it_too(server):
     fetch(server.port, "/api/hello")
     server.terminate()
-    _, err = server.communicate(timeout=20)
+    _, err = server.communicate(timeout=120)
     assert "Traceback" not in err
 
 
+@pytest.mark.parametrize("server", [0.5], indirect=True)
 def test_who_connects_and_asks_for_nothing_is_dropped(connect):
     silent, partial = connect(), connect()
     partial.sendall(b"GET /api/hello HTTP/1.1\r\nHost: local")
@@ -124,7 +126,7 @@ def test_who_does_not_read_holds_no_memory(server, connect):
     assert len(fetch(server.port, address)[1]) == 256 * 256 * 4
     before = memory_of(server)
     for _ in range(60):
-        connect(SO_RCVBUF=4096).sendall(request(address) * 50)  # 13 MB each if all were held
+        connect(SO_RCVBUF=4096).sendall(asking(address) * 50)  # 13 MB each if all were held
     time.sleep(2)
     assert memory_of(server) - before < 100e6
     assert fetch(server.port, "/api/hello")[0] == 200
@@ -136,7 +138,7 @@ def test_a_stream_that_was_left_no_longer_costs_anything(connect):
     assert listen_to_events(connect)[1] == 503
     for one, _ in streams:
         one.close()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 120
     while listen_to_events(connect)[1] != 200:
         assert time.monotonic() < deadline
         time.sleep(0.2)
@@ -144,23 +146,25 @@ def test_a_stream_that_was_left_no_longer_costs_anything(connect):
 
 def test_a_request_that_is_left_in_the_middle_is_given_up(server, connect):
     connection = connect()
-    connection.sendall(request("/api/sources/f0/weights/0/embedding?method=tsne"))
+    connection.sendall(asking("/api/sources/f0/weights/0/embedding?method=tsne"))
     time.sleep(2)
     connection.close()
     server.send_signal(signal.SIGINT)
-    _, err = server.communicate(timeout=20)
+    _, err = server.communicate(timeout=120)
     assert err == ""
 
 
 def test_short_answers_do_not_wait_for_acknowledgments(server):
-    times = []
-    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)) as connection:
-        for _ in range(20):
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=120)) as connection:
+
+        def seconds():
             started = time.monotonic()
             connection.request("GET", "/api/hello")
             connection.getresponse().read()
-            times.append(time.monotonic() - started)
-    assert min(times[1:]) < 0.03  # a delayed acknowledgment takes 0.04 s every time
+            return time.monotonic() - started
+
+        # A delayed acknowledgment takes 0.04 s every time, a busy machine only now and then.
+        assert any(seconds() < 0.03 for _ in range(500))
 
 
 def test_fifty_clients_at_once_are_all_answered(server, record):
@@ -202,7 +206,7 @@ def test_ending_looks_like_a_client_that_left():
         task = asyncio.create_task(ending({"type": "http"}, receive, send))
         await asyncio.sleep(0.05)
         ending.begun.set()
-        await asyncio.wait_for(task, 5)
+        await asyncio.wait_for(task, 60)
 
     asyncio.run(scenario())
     assert sent == ["http.response.start", "http.response.body"]

@@ -16,6 +16,9 @@ HEAD_PATIENCE = 10.0
 CONNECTIONS = 512
 """Most connections at the same time; more are told to come back."""
 
+GRACE = 3
+"""Seconds for which the end of the server waits for answers that are under way."""
+
 
 def listen(host: str, port: int | None, first: int = 8300, tries: int = 50) -> socket.socket:
     """A socket that listens.
@@ -133,7 +136,7 @@ def server(app: ASGIApp) -> uvicorn.Server:
         proxy_headers=False,
         limit_concurrency=CONNECTIONS,
         timeout_keep_alive=30,
-        timeout_graceful_shutdown=3,
+        timeout_graceful_shutdown=GRACE,
         h11_max_incomplete_event_size=32_768,
     )
     return _Server(config, ending)
