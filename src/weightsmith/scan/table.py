@@ -117,7 +117,10 @@ DESCRIPTIONS: Final[Mapping[str, str]] = {
 
 
 def outlier_share(sketch: "Sketch") -> float:
-    """Share of the finite values more than `OUTLIER` standard deviations from their mean; NaN where none is finite, or the deviation is not."""
+    """Share of the finite values more than `OUTLIER` standard deviations from their mean.
+
+    NaN where none is finite, or the deviation is not.
+    """
     if not sketch.finite:
         return math.nan
     reach = OUTLIER * sketch.std
