@@ -9,7 +9,7 @@ import { setParams, useRoute } from "../router";
 import { diverging, type Scale } from "../scales";
 import { exact, number } from "../text";
 import { useTheme } from "../theme";
-import { type Camera, cellAt, fitted, kept, LARGEST_CELL, levelFor, moved, stretch, viewOf, zoomed } from "./camera";
+import { type Camera, cellAt, fitted, kept, levelFor, moved, viewOf, zoomed } from "./camera";
 import { paintMarginals, STRIP } from "./marginals";
 import { paint, type Scene, valueAt } from "./paint";
 import { listen } from "./pointer";
@@ -79,7 +79,6 @@ export function Heatmap(props: Props) {
   // As tall as the matrix needs to fill the width, within what leaves the rest of the page in sight.
   const height = Math.round(Math.min(TALLEST, Math.max(LEAST_TALL, (width * grid.rows) / grid.columns + STRIP)));
   const size = { width: Math.max(1, width - STRIP), height: height - STRIP };
-  const by = stretch(grid, size);
 
   // Blocks of many values have smaller means than the values: each level gets colors of its own, between both ends.
   const scales = useMemo((): Scale[] => {
@@ -99,8 +98,8 @@ export function Heatmap(props: Props) {
     redraw.current();
   }, [generation]);
 
-  const latest = useRef({ size, by, scales, rows, outliers, cell, brushing, props, norms: { rows: [] as Maybe[], columns: [] as Maybe[] } });
-  latest.current = { size, by, scales, rows, outliers, cell, brushing, props, norms: { rows: byRow.data?.norms ?? [], columns: byColumn.data?.norms ?? [] } };
+  const latest = useRef({ size, scales, rows, outliers, cell, brushing, props, norms: { rows: [] as Maybe[], columns: [] as Maybe[] } });
+  latest.current = { size, scales, rows, outliers, cell, brushing, props, norms: { rows: byRow.data?.norms ?? [], columns: byColumn.data?.norms ?? [] } };
 
   const draw = () => {
     frame.current = 0;
@@ -111,7 +110,7 @@ export function Heatmap(props: Props) {
     const [wide, high] = [Math.round(width * ratio), Math.round(height * ratio)];
     if (element.width !== wide || element.height !== high) [element.width, element.height] = [wide, high];
     const context = element.getContext("2d")!;
-    const view = viewOf(camera.current, now.size, now.by);
+    const view = viewOf(camera.current, grid, now.size);
     const scene: Scene = { grid, levels: matrix.levels, tile: matrix.tile, view, size: now.size, ratio, scales: now.scales, colors, marks: { rows: now.rows, cell: now.cell, outliers: now.outliers } };
     const { level, complete } = paint(context, scene, tiles);
     paintMarginals(context, now.norms.rows, now.norms.columns, grid, view, now.size, colors);
@@ -132,7 +131,7 @@ export function Heatmap(props: Props) {
     const element = readout.current;
     if (!element || !camera.current) return;
     const now = latest.current;
-    const pointed = hover.current && cellAt(hover.current[0], hover.current[1], viewOf(camera.current, now.size, now.by), grid);
+    const pointed = hover.current && cellAt(hover.current[0], hover.current[1], viewOf(camera.current, grid, now.size), grid);
     const inside = hover.current && hover.current[0] < now.size.width && hover.current[1] < now.size.height;
     element.textContent = pointed && inside ? described(pointed, level) : now.cell ? described(now.cell, 0) : "Scroll to zoom, drag to move, click to mark a value.";
   };
@@ -149,15 +148,15 @@ export function Heatmap(props: Props) {
     camera.current = next;
     const text = written(next);
     const now = latest.current;
-    const whole = written(fitted(grid, now.size, now.by)) === text;
+    const whole = written(fitted(grid, now.size)) === text;
     wrote.current = whole ? null : text;
     setParams({ at: wrote.current }, true);
     redraw.current();
   };
   const showCell = (target: Cell) => {
     const now = latest.current;
-    const near = Math.max(camera.current?.scale ?? 0, 64 / Math.max(now.by.x, now.by.y), 20);
-    look(kept({ row: target.row + 0.5, column: target.column + 0.5, scale: Math.min(near, LARGEST_CELL) }, grid, now.size, now.by));
+    const near = Math.max(camera.current?.scale ?? 0, 64);
+    look(kept({ row: target.row + 0.5, column: target.column + 0.5, scale: near }, grid, now.size));
   };
 
   useLayoutEffect(() => {
@@ -175,9 +174,9 @@ export function Heatmap(props: Props) {
     read.current = at;
     if (!camera.current || elsewhere) {
       const given = parsed(at);
-      camera.current = given ? kept(given, grid, size, by) : fitted(grid, size, by);
-    } else if (wrote.current === null && at === null) camera.current = fitted(grid, size, by);
-    else camera.current = kept(camera.current, grid, size, by);
+      camera.current = given ? kept(given, grid, size) : fitted(grid, size);
+    } else if (wrote.current === null && at === null) camera.current = fitted(grid, size);
+    else camera.current = kept(camera.current, grid, size);
     redraw.current();
   }, [width, height, grid, at]);
 
@@ -193,7 +192,7 @@ export function Heatmap(props: Props) {
 
   useEffect(() => {
     const within = (y: number) => {
-      const view = viewOf(camera.current!, latest.current.size, latest.current.by);
+      const view = viewOf(camera.current!, grid, latest.current.size);
       return Math.max(0, Math.min(grid.rows - 1, Math.floor((y - view.top) / view.cellHeight)));
     };
     const choose = (target: Cell) => {
@@ -201,19 +200,20 @@ export function Heatmap(props: Props) {
       latest.current.props.onCell(target);
     };
     return listen(canvas.current!, {
-      pan: (x, y) => camera.current && look(moved(camera.current, x, y, grid, latest.current.size, latest.current.by)),
-      zoom: (factor, x, y) => camera.current && look(zoomed(camera.current, factor, x, y, grid, latest.current.size, latest.current.by)),
-      fit: () => look(fitted(grid, latest.current.size, latest.current.by)),
+      pan: (x, y) => camera.current && look(moved(camera.current, x, y, grid, latest.current.size)),
+      zoom: (factor, x, y) => camera.current && look(zoomed(camera.current, factor, x, y, grid, latest.current.size)),
+      fit: () => look(fitted(grid, latest.current.size)),
       hover: (x, y) => {
         hover.current = [x, y];
-        if (camera.current) say(levelFor(viewOf(camera.current, latest.current.size, latest.current.by), matrix.levels, window.devicePixelRatio || 1));
+        const { size } = latest.current;
+        if (camera.current) say(levelFor(viewOf(camera.current, grid, size), grid, size, matrix.levels, matrix.tile, window.devicePixelRatio || 1));
       },
       leave: () => {
         hover.current = null;
         say(0);
       },
       pick: (x, y) => {
-        const target = camera.current && cellAt(x, y, viewOf(camera.current, latest.current.size, latest.current.by), grid);
+        const target = camera.current && cellAt(x, y, viewOf(camera.current, grid, latest.current.size), grid);
         if (target) choose(target);
       },
       brush: (from, to) => latest.current.props.onRows(within(Math.min(from, to)), within(Math.max(from, to))),

@@ -6,7 +6,10 @@ import type { Colors } from "../theme";
 import { type Grid, levelFor, type Size, type View } from "./camera";
 import type { Place, Tiles } from "./tiles";
 
-export const NUMBERS_FROM = 44; // pixels of a cell's width
+/** Whether cells are large enough to hold their numbers. */
+function readable(view: View): boolean {
+  return view.cellWidth >= 44 && view.cellHeight >= 14;
+}
 
 export interface Marks {
   /** Rows that are marked, in any panel. */
@@ -50,7 +53,7 @@ export function inSight({ grid, tile, view, size }: Scene, level: number): Place
 /** Draw what is here, and ask for what is missing. */
 export function paint(context: CanvasRenderingContext2D, scene: Scene, tiles: Tiles): { level: number; complete: boolean } {
   const { size, view, levels, colors, ratio } = scene;
-  const level = levelFor(view, levels, ratio);
+  const level = levelFor(view, scene.grid, size, levels, scene.tile, ratio);
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
   context.fillStyle = colors.background;
   context.fillRect(0, 0, size.width, size.height);
@@ -63,7 +66,7 @@ export function paint(context: CanvasRenderingContext2D, scene: Scene, tiles: Ti
     for (const place of inSight(scene, at)) drawTile(context, scene, tiles, place);
   }
   for (const place of places) if (!drawTile(context, scene, tiles, place)) complete = false;
-  if (level === 0 && view.cellWidth >= NUMBERS_FROM && view.cellHeight >= 14) drawNumbers(context, scene, tiles);
+  if (level === 0 && readable(view)) drawNumbers(context, scene, tiles);
   drawMarks(context, scene);
   return { level, complete };
 }
@@ -147,10 +150,10 @@ function drawMarks(context: CanvasRenderingContext2D, { view, size, marks, color
   }
   context.lineWidth = 1.5;
   context.strokeStyle = colors.alarm;
-  if (view.cellWidth < NUMBERS_FROM) {
+  if (!readable(view)) {
     for (const outlier of marks.outliers) {
       context.beginPath();
-      context.arc(view.left + (outlier.column + 0.5) * view.cellWidth, view.top + (outlier.row + 0.5) * view.cellHeight, Math.max(4, view.cellWidth * 0.7), 0, 2 * Math.PI);
+      context.arc(view.left + (outlier.column + 0.5) * view.cellWidth, view.top + (outlier.row + 0.5) * view.cellHeight, Math.max(4, Math.min(view.cellWidth, view.cellHeight) * 0.7), 0, 2 * Math.PI);
       context.stroke();
     }
   }

@@ -7,8 +7,8 @@ export interface Actions {
   hover: (x: number, y: number) => void;
   leave: () => void;
   pick: (x: number, y: number) => void;
-  /** Rows from one height to another; `done` at the end of the drag. */
-  brush: (from: number, to: number, done: boolean) => void;
+  /** Rows from one height to another. */
+  brush: (from: number, to: number) => void;
   step: (down: number, across: number) => void;
   brushing: () => boolean;
   middle: () => [number, number];
@@ -64,14 +64,14 @@ export function listen(element: HTMLElement, actions: Actions): () => void {
     }
     down.set(event.pointerId, here);
     travelled += Math.hypot(here.x - before.x, here.y - before.y);
-    if (brushing && start) actions.brush(start.y, here.y, false);
+    if (brushing && start) actions.brush(start.y, here.y);
     else if (travelled > CLICK) actions.pan(here.x - before.x, here.y - before.y);
   };
   const onUp = (event: PointerEvent) => {
     if (!down.delete(event.pointerId)) return;
     const here = spot(event);
     if (event.type === "pointerup" && start) {
-      if (brushing && travelled > CLICK) actions.brush(start.y, here.y, true);
+      if (brushing && travelled > CLICK) actions.brush(start.y, here.y);
       else if (travelled <= CLICK) actions.pick(here.x, here.y);
     }
     if (!down.size) start = null;

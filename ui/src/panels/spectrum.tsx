@@ -11,11 +11,16 @@ import { number, visible } from "../text";
 
 const HEIGHT = 300;
 
+/** Of so many singular values that not all are handed out, one stands for these. */
+function every(data: Spectrum): number {
+  return Math.round(data.count / data.singular_values.length);
+}
+
 function draw(frame: Frame, data: Spectrum): void {
   const { context, colors } = frame;
   const values = data.singular_values.filter((value) => value > 0);
   const low = Math.max(values[values.length - 1], values[0] * 1e-6);
-  const every = data.count / data.singular_values.length;
+  const step = every(data);
   const plot = axes(frame, { low: 1, high: Math.max(2, data.count), log: true, label: "place, largest first" }, { low, high: values[0] * 1.1, log: true });
   const edge = data.bulk_edge;
   if (edge !== null && edge > low && edge < values[0] * 1.1) {
@@ -31,14 +36,14 @@ function draw(frame: Frame, data: Spectrum): void {
     context.lineTo(plot.right, y);
     context.stroke();
     context.setLineDash([]);
-    context.textAlign = "left";
+    context.textAlign = "right"; // what rises above the noise lies at the left
     context.textBaseline = "bottom";
-    context.fillText("edge of the noise", plot.left + 6, y - 3);
+    context.fillText("edge of the noise", plot.right - 6, y - 3);
   }
   values.forEach((value, i) => {
-    context.fillStyle = i * every < data.spikes ? colors.second : colors.accent;
+    context.fillStyle = i * step < data.spikes ? colors.second : colors.accent;
     context.beginPath();
-    context.arc(plot.x(1 + i * every), plot.y(Math.max(low, value)), i * every < data.spikes ? 3 : 2, 0, 2 * Math.PI);
+    context.arc(plot.x(1 + i * step), plot.y(Math.max(low, value)), i * step < data.spikes ? 3 : 2, 0, 2 * Math.PI);
     context.fill();
   });
 }
@@ -50,7 +55,7 @@ export function SpectrumPanel({ base }: { base: (string | number)[] }) {
       title="Spectrum"
       about="Singular values, largest first, on logarithmic axes. Those within the shaded part could come from noise of this size; orange ones rise above it and carry what was learned. Alpha is the exponent of the tail: 2 to 6 is usual in trained layers."
       picture
-      csv={loaded.data ? () => [["place", "singular_value"], ...loaded.data!.singular_values.map((value, i) => [i + 1, value])] : undefined}
+      csv={loaded.data ? () => [["place", "singular_value"], ...loaded.data!.singular_values.map((value, i) => [1 + i * every(loaded.data!), value])] : undefined}
     >
       <When loaded={loaded} height={HEIGHT}>
         {(data) =>

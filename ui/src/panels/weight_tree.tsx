@@ -172,6 +172,11 @@ function BranchRows({ one, depth, source, isOpen, toggle }: BelowProps) {
   );
 }
 
+function range(row: Row): string {
+  const [low, high] = [statistic(row, "minimum"), statistic(row, "maximum")];
+  return low === null && high === null ? "–" : `${number(low)} to ${number(high)}`;
+}
+
 function Leaf({ row, depth, source }: { row: Row; depth: number; source: string }) {
   const { weight, statistics } = row;
   const parts = weight.name.split(/[./]/).filter(Boolean);
@@ -189,7 +194,7 @@ function Leaf({ row, depth, source }: { row: Row; depth: number; source: string 
       <td>{statistics ? statistics.histogram ? <MiniHistogram histogram={statistics.histogram} /> : <span class="muted">{shortened(visible(String(statistics.reason ?? "–")), 40)}</span> : pending}</td>
       <td class="numeric">{statistics ? number(statistic(row, "mean")) : pending}</td>
       <td class="numeric">{statistics ? number(statistic(row, "std")) : pending}</td>
-      <td class="numeric">{statistics ? `${number(statistic(row, "minimum"))} to ${number(statistic(row, "maximum"))}` : pending}</td>
+      <td class="numeric">{statistics ? range(row) : pending}</td>
       <td class="numeric">{percent(zeroShare(row))}</td>
       <td class="numeric">{row.findings.length > 0 && <FindingMark findings={row.findings} />}</td>
     </tr>

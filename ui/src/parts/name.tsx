@@ -3,7 +3,7 @@
 import { shortened, visible } from "../text";
 
 export function Name({ text, length = 72 }: { text: string; length?: number }) {
-  const shown = visible(text);
+  const shown = visible(text) || "(no name)";
   const short = shortened(shown, length);
   return (
     <bdi class="name" title={short === shown ? undefined : shortened(shown, 600)}>

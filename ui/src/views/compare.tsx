@@ -98,7 +98,7 @@ function Compared({ wanted }: { wanted: string[] }) {
                       <th scope="col">Field</th>
                       {shown.map(({ id, color, run }) => (
                         <th key={id} scope="col">
-                          <Swatch color={color} /> <Name text={run?.name ?? id} length={26} />
+                          <Swatch color={color} /> <Name text={run?.name ?? run?.id ?? id} length={26} />
                         </th>
                       ))}
                     </tr>
@@ -189,7 +189,7 @@ function Overlay({ name, first, shown, loaded, view, span }: OverlayProps) {
     () =>
       shown.flatMap(({ id, color, run }) => {
         const series = loaded.get(id)?.find((one) => one.name === name);
-        return series && series.steps.length ? lines(series, shortened(visible(run?.name ?? id), 28), color, view.smoothing) : [];
+        return series && series.steps.length ? lines(series, shortened(visible(run?.name ?? run?.id ?? id), 28), color, view.smoothing) : [];
       }),
     [loaded, view.smoothing, name, shown.map((one) => one.color + (one.run?.name ?? "")).join()],
   );

@@ -40,8 +40,10 @@ function metric(run: RunRow): number | null {
   return typeof name === "string" ? (figure(run, `val_${name}`) ?? figure(run, `best_val_${name}`)) : null;
 }
 
+const MOST = 8; // runs beside each other that colors still tell apart
+
 function duration(run: RunRow): number {
-  return figure(run, "seconds") ?? (Date.parse(run.finished ?? run.updated) - Date.parse(run.created)) / 1000;
+  return figure(run, "training_seconds") ?? figure(run, "seconds") ?? (Date.parse(run.finished ?? run.updated) - Date.parse(run.created)) / 1000;
 }
 
 function columns(ticked: Set<string>, tick: (run: string, on: boolean) => void): Column<RunRow>[] {
@@ -144,7 +146,7 @@ export function RunsView() {
           csv={() => table(shown)}
           controls={
             <>
-              <button type="button" class="primary" disabled={ticked.size < 2} onClick={compare} title="Tick two to eight runs first">
+              <button type="button" class="primary" disabled={ticked.size < 2 || ticked.size > MOST} onClick={compare} title="Tick two to eight runs first">
                 Compare{ticked.size ? ` ${ticked.size}` : ""}
               </button>
               <Segments label="Status" value={state as "" | "running" | "completed" | "other"} options={STATES} onChange={setState} />

@@ -67,7 +67,13 @@ export function WeightView({ source, index }: { source: string; index: string })
       {weight.reason && <Failure error={weight.reason} />}
       {weight.matrix && (
         <div class="grid wide-left">
-          <MatrixPanel source={source} weight={weight} matrix={weight.matrix} cell={cell} rows={rows} onCell={(at) => go(at.row, at.column)} onRows={mark} />
+          {weight.matrix.rows * weight.matrix.columns > 0 ? (
+            <MatrixPanel source={source} weight={weight} matrix={weight.matrix} cell={cell} rows={rows} onCell={(at) => go(at.row, at.column)} onRows={mark} />
+          ) : (
+            <Panel title="Matrix">
+              <Empty>There are no values in it.</Empty>
+            </Panel>
+          )}
           <div class="stack">
             <ValuesPanel weight={weight} onOutlier={(one) => go(one.row, one.column)} />
             <OutliersPanel weight={weight} chosen={cell} onPick={(one) => go(one.row, one.column)} />
