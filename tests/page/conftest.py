@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -26,6 +27,9 @@ try:
     from playwright import sync_api as playwright_api
 except ModuleNotFoundError:  # then the tests that need it are skipped
     playwright_api = None
+
+PATIENCE = 120.0
+"""Seconds for which a busy machine may keep a test waiting: no test depends on how soon something is there."""
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
@@ -58,6 +62,12 @@ def large() -> np.ndarray:
     return values
 
 
+@pytest.fixture(scope="session")
+def long_vector() -> np.ndarray:
+    """float32[100003]: shown with cells of a height of their own, or it would be a thread."""
+    return np.random.default_rng(2).normal(size=100_003).astype(np.float32)
+
+
 @dataclass
 class World:
     """What the server shows: a store with runs, and files.
@@ -66,15 +76,17 @@ class World:
         store: the store's folder.
         large: a file with one weight of three levels.
         hostile: a file whose names try to be more than names.
+        odd: a file of a long vector, a matrix without rows and one without a name.
     """
 
     store: Path
     large: Path
     hostile: Path
+    odd: Path
 
     def train(self, name: str, *settings: str) -> None:
         """Train a small network on the digits into the store."""
-        subprocess.run(training_command(self.store, name, *settings), check=True, capture_output=True, timeout=240)
+        subprocess.run(training_command(self.store, name, *settings), check=True, capture_output=True)
 
     def snapshot(self, run: str) -> Path:
         """The file of a run's last snapshot."""
@@ -88,14 +100,16 @@ def training_command(store: Path, name: str, *settings: str) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def world(browser: Any, tmp_path_factory: pytest.TempPathFactory, large: np.ndarray) -> World:
-    """A store with two runs, and two files; not made where there is no browser to show them to."""
+def world(browser: Any, tmp_path_factory: pytest.TempPathFactory, large: np.ndarray, long_vector: np.ndarray) -> World:
+    """A store with two runs, and three files; not made where there is no browser to show them to."""
     folder = tmp_path_factory.mktemp("page")
-    world = World(folder / "store", folder / "large.safetensors", folder / "hostile.safetensors")
+    names = ("large.safetensors", "hostile.safetensors", "odd.safetensors")
+    world = World(folder / "store", *(folder / name for name in names))
     world.train("first", "penalties.l1=0.001")
     world.train("second", "optimizer.lr=0.01", "model.hidden=[24,16]")
     save_file({"layer.weight": large}, world.large)
     rng = np.random.default_rng(1)
+    save_file({"a.bias": long_vector, "b.weight": np.zeros((0, 5), np.float32), "": large[:6, :4].copy()}, world.odd)
     metadata = {"<b>note</b>": "<script>document.title='owned'</script>"}
     save_file(
         {name: rng.normal(size=shape).astype(np.float32) for name, shape in HOSTILE.items()}, world.hostile, metadata
@@ -134,7 +148,7 @@ class Server:
         options = ["--no-browser", "--port", str(self.port), *(["--prefix", self.prefix] if self.prefix else [])]
         command = [sys.executable, "-m", "weightsmith", "ui", *map(str, self.what), *options]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
                 assert self._process.stderr is not None
@@ -143,7 +157,7 @@ class Server:
                 self.get("api/hello")
                 return
             time.sleep(0.1)
-        raise AssertionError("the server did not answer within a minute")
+        raise AssertionError(f"the server did not answer within {PATIENCE} s")
 
     def stop(self) -> None:
         """End it as Ctrl-C does."""
@@ -151,7 +165,7 @@ class Server:
             return
         self._process.send_signal(signal.SIGINT)
         try:
-            self._process.wait(10)
+            self._process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
@@ -161,7 +175,7 @@ class Server:
 
     def get(self, address: str) -> Any:
         """The JSON at an address."""
-        with urllib.request.urlopen(self.address + address, timeout=30) as answer:
+        with urllib.request.urlopen(self.address + address, timeout=PATIENCE) as answer:
             return json.load(answer)
 
     def run_named(self, name: str) -> dict[str, Any]:
@@ -177,7 +191,7 @@ class Server:
 @pytest.fixture(scope="session")
 def server(world: World) -> Iterator[Server]:
     """One server for all tests that leave it as it is."""
-    one = Server([world.store, world.large, world.hostile])
+    one = Server([world.store, world.large, world.hostile, world.odd])
     one.start()
     yield one
     one.stop()
@@ -214,6 +228,7 @@ def browser() -> Iterator[Any]:
     if reason is not None:
         pytest.skip(reason)
     with playwright_api.sync_playwright() as playwright:
+        playwright_api.expect.set_options(timeout=1000 * PATIENCE)
         launched = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield launched
         launched.close()
@@ -238,28 +253,38 @@ class Tab:
         self.page.goto(self.address + place)
         return self.page
 
-    def wait(self, condition: str, seconds: float = 20) -> None:
+    def wait(self, condition: str) -> None:
         """Wait for JavaScript to be true. Playwright's own way evaluates text in the page, which its policy forbids."""
-        deadline = time.monotonic() + seconds
-        while not self.page.evaluate(condition):
-            assert time.monotonic() < deadline, f"not so within {seconds} s: {condition}"
+        self.until(lambda: self.page.evaluate(condition), condition)
+
+    def until(self, condition: Callable[[], Any], what: str = "the condition") -> None:
+        """Wait for a condition to hold."""
+        deadline = time.monotonic() + PATIENCE
+        while not condition():
+            assert time.monotonic() < deadline, f"not so within {PATIENCE} s: {what}"
             self.page.wait_for_timeout(30)
+
+    def rest(self, milliseconds: int = 50) -> None:
+        """Let the page draw and then wait by its own clock: what it had put off for less has happened by then."""
+        self.page.evaluate(
+            f"new Promise(done => requestAnimationFrame(() => setTimeout(done, {milliseconds})))",
+        )
 
     def settle(self) -> None:
         """Wait until nothing loads any more."""
         self.wait("document.querySelector('h1, h2') && !document.querySelector('.state.loading')")
-        self.page.wait_for_timeout(150)
+        self.rest(150)
 
     @property
     def parameters(self) -> dict[str, str]:
         """What stands in the address after the place, once it has been written there."""
-        self.page.wait_for_timeout(350)
+        self.rest(350)
         found: dict[str, str] = self.page.evaluate(
             "Object.fromEntries(new URLSearchParams(location.hash.split('?')[1]))"
         )
         return found
 
-    def readout(self, expected: str) -> None:
+    def readout(self, expected: "str | re.Pattern[str]") -> None:
         """Wait until the picture of the matrix reads so."""
         playwright_api.expect(self.page.get_by_test_id("readout")).to_have_text(expected)
 
@@ -273,7 +298,7 @@ def open_tab(browser: Any, server: Server) -> Iterator[Callable[..., Tab]]:
         context = browser.new_context(**{"viewport": {"width": 1440, "height": 900}, **options})
         contexts.append(context)
         tab = Tab(context.new_page(), address or server.address)
-        tab.page.set_default_timeout(20_000)
+        tab.page.set_default_timeout(1000 * PATIENCE)
         tab.page.on("console", lambda said: tab.complaints.extend(_complaint(said)))
         tab.page.on("pageerror", lambda error: tab.complaints.append(f"uncaught: {error}"))
         tab.page.on("request", lambda request: tab.complaints.extend(_foreign(request.url, tab.address)))

@@ -22,7 +22,7 @@ def centre(page: Any) -> tuple[float, float]:
 
 
 def level(tab: Any) -> int:
-    tab.page.wait_for_timeout(60)
+    tab.rest()
     tab.wait("document.querySelector('canvas.map')?.dataset.complete === 'true'")
     return int(tab.page.locator("canvas.map").get_attribute("data-level"))
 
@@ -33,13 +33,17 @@ def test_overview_then_single_values_by_wheel(tab: Any, large: np.ndarray) -> No
     assert level(tab) > 0
     x, y = centre(page)
     page.mouse.move(x, y)
-    assert re.match(r"rows \d+\D\d+, columns \d+\D\d+: mean ", page.get_by_test_id("readout").inner_text())
+    tab.readout(re.compile(r"rows \d+\D\d+, columns \d+\D\d+: mean \S+\d"))
+    block = page.get_by_test_id("readout").inner_text().replace(MINUS, "-")
+    top, bottom, left, right, mean = re.fullmatch(r"rows (\d+)\D(\d+), columns (\d+)\D(\d+): mean (.+)", block).groups()
+    values = large[int(top) : int(bottom) + 1, int(left) : int(right) + 1].astype("f8")
+    assert values.size > 1
+    assert float(mean) == pytest.approx(values.mean(), rel=5e-3)
     for _ in range(16):
         page.mouse.wheel(0, -300)
-        page.wait_for_timeout(20)
     assert level(tab) == 0
     page.mouse.move(x + 1, y + 1)
-    page.wait_for_timeout(100)
+    tab.readout(re.compile(r"row \d+, column \d+: \S*\d"))
     found = re.fullmatch(r"row (\d+), column (\d+): (.+)", page.get_by_test_id("readout").inner_text())
     assert found
     assert found[3] == exact(large[int(found[1]), int(found[2])])
@@ -121,17 +125,15 @@ def test_the_address_holds_where_one_looks(tab: Any, large: np.ndarray) -> None:
     assert level(tab) == 0
     x, y = centre(page)
     page.mouse.move(x, y)
-    page.wait_for_timeout(100)
-    assert page.get_by_test_id("readout").inner_text() == f"row 300, column 600: {exact(large[300, 600])}"
+    tab.readout(f"row 300, column 600: {exact(large[300, 600])}")
     page.mouse.down()
     page.mouse.move(x - 128, y - 64, steps=4)
     page.mouse.up()
     assert [float(part) for part in tab.parameters["at"].split(",")] == pytest.approx([301.5, 602.5, 64], abs=0.1)
     page.set_viewport_size({"width": 1200, "height": 800})
-    page.wait_for_timeout(300)
+    tab.rest(300)
     page.mouse.move(*centre(page))
-    page.wait_for_timeout(100)
-    assert page.get_by_test_id("readout").inner_text() == f"row 301, column 602: {exact(large[301, 602])}"
+    tab.readout(f"row 301, column 602: {exact(large[301, 602])}")
 
 
 def test_an_outlier_leads_to_its_place(tab: Any, large: np.ndarray, expect: Any) -> None:
@@ -142,6 +144,27 @@ def test_an_outlier_leads_to_its_place(tab: Any, large: np.ndarray, expect: Any)
     order = np.argsort(-np.abs(large), axis=None)[:50]
     rows = page.get_by_role("region", name="Largest values").get_by_role("row").all_inner_texts()[1:]
     assert [tuple(map(int, text.split()[:2])) for text in rows] == [divmod(int(place), 1100) for place in order]
+
+
+def test_a_long_vector_is_no_thread(tab: Any, long_vector: np.ndarray) -> None:
+    page = tab.open("#/source/f2/weight/1")
+    tab.settle()
+    overview = level(tab)
+    assert overview > 0
+    x, y = centre(page)
+    for beside in (-40, 0, 40):
+        page.mouse.move(x + beside, y)
+        tab.readout(re.compile(r"rows \d+\D\d+, columns 0\D0: mean \S*\d"))
+    row = int(np.abs(long_vector).argmax())
+    page.get_by_role("button", name=f"Go to row {row}, column 0:").click()
+    tab.readout(f"row {row}, column 0: {exact(long_vector[row])}")
+    assert level(tab) == 0
+
+
+def test_a_matrix_without_values_says_so(tab: Any, expect: Any) -> None:
+    page = tab.open("#/source/f2/weight/2")
+    expect(page.get_by_role("region", name="Matrix")).to_contain_text("There are no values in it.")
+    tab.settle()
 
 
 def test_going_to_a_cell_by_its_numbers(tab: Any, large: np.ndarray) -> None:
@@ -186,8 +209,7 @@ def test_brushing_points_marks_rows_and_the_reverse(tab: Any, server: Any, expec
     middle = (heights.max() + heights.min()) / 2
     upper = {row for row, height in zip(embedding["rows"], heights, strict=True) if height >= middle}
     assert marked(tab) == upper
-    assert green(page, "Matrix") > 0
-    assert green(page, "Neurons as points") > 0
+    tab.until(lambda: green(page, "Matrix") > 0 and green(page, "Neurons as points") > 0)
 
     matrix = page.locator("canvas.map")
     matrix.scroll_into_view_if_needed()
@@ -200,10 +222,9 @@ def test_brushing_points_marks_rows_and_the_reverse(tab: Any, server: Any, expec
     page.keyboard.up("Shift")
     rows = marked(tab)
     assert rows == set(range(min(rows), max(rows) + 1)) != upper
-    assert green(page, "Neurons as points") > 0
+    tab.until(lambda: green(page, "Neurons as points") > 0)
     page.get_by_role("button", name="Unmark all rows").click()
-    page.wait_for_timeout(200)
-    assert green(page, "Neurons as points") == 0
+    tab.until(lambda: green(page, "Neurons as points") == 0)
 
 
 def marked(tab: Any) -> set[int]:

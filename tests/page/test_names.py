@@ -44,3 +44,10 @@ def test_the_address_is_text(tab: Any) -> None:
     tab.settle()
     assert page.locator("main img").count() == 0
     assert "owned" not in page.title()
+
+
+def test_a_weight_without_a_name_can_be_opened(tab: Any, expect: Any) -> None:
+    page = tab.open("#/source/f2")
+    page.get_by_role("link", name="(no name)").click()
+    expect(page.get_by_role("heading", name="(no name)")).to_be_visible()
+    expect(page.get_by_role("region", name="Matrix")).to_contain_text("6 rows \N{MULTIPLICATION SIGN} 4 columns")

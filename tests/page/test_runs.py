@@ -2,30 +2,35 @@
 
 import csv
 import io
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-
-def names(page: Any) -> list[str]:
-    return page.locator("main table tbody tr a.strong").all_inner_texts()
+from weightsmith.store import Store
 
 
-def test_newest_first_sorted_and_filtered(tab: Any, expect: Any) -> None:
+@pytest.fixture
+def expect_names(expect: Any) -> Any:
+    """Wait until these runs are listed, in this order."""
+    return lambda page, *names: expect(page.locator("main table tbody tr a.strong")).to_have_text(list(names))
+
+
+def test_newest_first_sorted_and_filtered(tab: Any, expect: Any, expect_names: Any) -> None:
     page = tab.open("#/")
     expect(page.get_by_role("link", name="first")).to_be_visible()
-    assert names(page) == ["second", "first"]
+    expect_names(page, "second", "first")
     page.get_by_role("button", name="Run", exact=True).click()
-    assert names(page) == ["first", "second"]
+    expect_names(page, "first", "second")
     assert tab.parameters == {"sort": "name"}
     page.get_by_label("Filter runs").fill("sec adam")
-    assert names(page) == ["second"]
+    expect_names(page, "second")
     assert tab.parameters == {"sort": "name", "filter": "sec adam"}
     page.reload()
     expect(page.get_by_role("link", name="second")).to_be_visible()
-    assert names(page) == ["second"]
+    expect_names(page, "second")
     page.get_by_label("Filter runs").fill("nobody")
     expect(page.get_by_text("No run matches the filter.")).to_be_visible()
 
@@ -44,6 +49,22 @@ def test_ticked_runs_are_compared(tab: Any, expect: Any) -> None:
     chart = page.get_by_role("region", name="Validation loss")
     expect(chart.locator(".legend")).to_contain_text("first")
     expect(chart.locator(".legend")).to_contain_text("second")
+
+
+def test_runs_without_names_go_by_their_ids(server_of: Any, open_tab: Any, tmp_path: Path, expect: Any) -> None:
+    own = server_of([tmp_path / "runs"])
+    ids = []
+    with Store.open(tmp_path / "runs") as store:
+        for rate in (0.1, 0.2):
+            writer = store.create_run(name=None, recipe={"lr": rate}, environment={}, weights=[])
+            writer.write(series={("loss", None): ([1, 2], [1.0, rate])})
+            writer.finish("completed")
+            ids.append(writer.id)
+    tab = open_tab(own.address)
+    page = tab.open(f"#/compare?run=s0~{ids[0]}&run=s0~{ids[1]}")
+    heads = page.get_by_role("region", name="Recipe differences").get_by_role("columnheader")
+    expect(heads).to_have_text(["Field", *(re.compile(rf"^\s*{one}$") for one in ids)])
+    expect(page.get_by_role("region", name="Loss").locator(".legend")).not_to_contain_text("~")
 
 
 def test_zoom_smoothing_and_axes_are_in_the_address(tab: Any, server: Any, expect: Any) -> None:
@@ -76,9 +97,7 @@ def test_cursors_are_linked(tab: Any, server: Any) -> None:
     tab.settle()
     box = page.get_by_role("region", name="Loss", exact=True).locator(".u-over").bounding_box()
     page.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + 80)
-    page.wait_for_timeout(200)
-    said = [text for text in page.locator("[data-step]").all_inner_texts() if text]
-    assert len(said) >= 3
+    tab.until(lambda: sum(bool(text) for text in page.locator("[data-step]").all_inner_texts()) >= 3)
 
 
 def test_one_step_for_all_panels(tab: Any, server: Any, expect: Any) -> None:

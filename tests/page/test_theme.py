@@ -44,7 +44,6 @@ def test_pictures_follow(tab: Any) -> None:
       for (let i = 0; i < d.length; i += 4) if (d[i + 3] === 255)
         seen.add(`${d[i]},${d[i+1]},${d[i+2]}`);
       return [...seen]; })()"""
-    assert "0,114,178" in page.evaluate(read)
+    tab.until(lambda: "0,114,178" in page.evaluate(read))
     page.emulate_media(color_scheme="dark")
-    page.wait_for_timeout(200)
-    assert "86,180,233" in page.evaluate(read)
+    tab.until(lambda: "86,180,233" in page.evaluate(read))

@@ -110,7 +110,7 @@ def test_an_address_that_leads_nowhere_says_so(tab: Any, expect: Any) -> None:
 def test_what_is_not_there_says_so(tab: Any, expect: Any, path: str, heading: str) -> None:
     page = tab.open(path)
     expect(page.get_by_role("heading", name=heading)).to_be_visible()
-    page.wait_for_timeout(300)
+    tab.rest(300)
     # The browser itself reports every answer that is not 200; that is the one thing it may say here.
     assert all("404" in complaint for complaint in tab.complaints)
     tab.complaints.clear()
