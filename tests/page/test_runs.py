@@ -133,7 +133,9 @@ def test_curves_as_csv_and_png(tab: Any, server: Any, tmp_path: Path) -> None:
     kept = [(float(row["step"]), float(row["value"])) for row in rows if row["series"] == "val_loss"]
     answer = server.get(f"api/stores/s0/runs/{run['id']}/series?name=val_loss")["series"][0]
     np.testing.assert_array_equal(kept, np.array([answer["steps"], answer["values"]]).T)
-    picture = saved(page, "Loss", "PNG", tmp_path).read_bytes()
+    file = saved(page, "Loss", "PNG", tmp_path)
+    assert file.name == "first-Loss.png"
+    picture = file.read_bytes()
     assert picture.startswith(b"\x89PNG\r\n\x1a\n")
     assert len(picture) > 5000
 

@@ -9,11 +9,17 @@ export interface LegendItem {
   color: string;
 }
 
-function download(blob: Blob, name: string): void {
+/** What is shown, as the browser's title says it: files and pictures of two weights are told apart by it. */
+function subject(): string {
+  return document.title.replace(/(?:^| · )Weightsmith$/, "");
+}
+
+/** Hand over a file that is called after what is shown and the panel that it is of. */
+function download(blob: Blob, panel: string, ending: string): void {
   const address = URL.createObjectURL(blob);
   const anchor = document.createElement("a");
   anchor.href = address;
-  anchor.download = name.replace(/[^\p{L}\p{N}._-]+/gu, "-").slice(0, 120);
+  anchor.download = `${`${subject()} ${panel}`.trim().replace(/[^\p{L}\p{N}._-]+/gu, "-").replace(/^[-.]+/, "").slice(0, 120)}.${ending}`;
   anchor.click();
   setTimeout(() => URL.revokeObjectURL(address), 10_000);
 }
@@ -30,15 +36,16 @@ export function csv(table: Table): string {
   return table.map((row) => row.map(cell).join(",")).join("\r\n") + "\r\n";
 }
 
-export function saveCsv(table: Table, name: string): void {
-  download(new Blob([csv(table)], { type: "text/csv;charset=utf-8" }), `${name}.csv`);
+export function saveCsv(table: Table, panel: string): void {
+  download(new Blob([csv(table)], { type: "text/csv;charset=utf-8" }), panel, "csv");
 }
 
-/** All canvases within `element` where they stand, below the title and the legend, on the panel's background. */
+/** All canvases within `element` and the ends of its scales where they stand, below the title and the legend. */
 export function savePng(element: HTMLElement, title: string, legend: LegendItem[], colors: Colors): void {
   const canvases = [...element.querySelectorAll("canvas")].filter((canvas) => canvas.width && canvas.height);
   if (!canvases.length) return;
-  const boxes = canvases.map((canvas) => canvas.getBoundingClientRect());
+  const ends = [...element.querySelectorAll<HTMLElement>(".scale-bar > span")];
+  const boxes = [...canvases, ...ends].map((one) => one.getBoundingClientRect());
   const left = Math.min(...boxes.map((box) => box.left));
   const top = Math.min(...boxes.map((box) => box.top));
   const width = Math.max(...boxes.map((box) => box.right)) - left;
@@ -55,7 +62,7 @@ export function savePng(element: HTMLElement, title: string, legend: LegendItem[
   context.fillRect(0, 0, width + 2 * margin, height + margin + head);
   context.fillStyle = colors.text;
   context.font = "600 14px system-ui, sans-serif";
-  context.fillText(title, margin, 24);
+  context.fillText([title, subject()].filter(Boolean).join(" · "), margin, 24, width);
   context.font = "12px system-ui, sans-serif";
   let place = margin;
   for (const item of legend) {
@@ -68,5 +75,11 @@ export function savePng(element: HTMLElement, title: string, legend: LegendItem[
   canvases.forEach((canvas, i) => {
     context.drawImage(canvas, boxes[i].left - left + margin, boxes[i].top - top + head, boxes[i].width, boxes[i].height);
   });
-  picture.toBlob((blob) => blob && download(blob, `${title}.png`), "image/png");
+  context.fillStyle = colors.muted;
+  context.textBaseline = "middle";
+  ends.forEach((end, i) => {
+    const box = boxes[canvases.length + i];
+    context.fillText(end.innerText, box.left - left + margin, box.top + box.height / 2 - top + head);
+  });
+  picture.toBlob((blob) => blob && download(blob, title, "png"), "image/png");
 }

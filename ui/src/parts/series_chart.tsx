@@ -87,6 +87,9 @@ function drawMarks(chart: uPlot, marks: Mark[]): void {
 
 const every = (_: uPlot, splits: number[]): (number | null)[] => splits;
 
+/** Distances between the marks of an axis of steps, which are whole numbers. */
+const WHOLE = Array.from({ length: 15 }, (_, power) => [1, 2, 2.5, 5].map((part) => part * 10 ** power)).flat().filter(Number.isInteger);
+
 const MOST_POWERS = 8;
 
 /** On a logarithmic axis over several decades, powers of ten alone, and of many every so manieth. */
@@ -150,7 +153,7 @@ export function SeriesChart({ label, lines, marks = [], logX, logY, zoom, onZoom
           y: { distr: logY ? 3 : 1 },
         },
         axes: [
-          { ...axis(logX), size: 28, gap: 4 },
+          { ...axis(logX), ...(logX ? {} : { incrs: WHOLE }), size: 28, gap: 4 },
           { ...axis(logY), size: 60, gap: 6 },
         ],
         series: [
