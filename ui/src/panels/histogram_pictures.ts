@@ -62,7 +62,8 @@ export function drawRidges(frame: Frame, data: HistogramsOverTime, marked: numbe
   const rows = heights(data.counts, data.edges, log);
   const peak = typicalPeak(rows);
   const shown = chosen(steps.length, marked);
-  const tallest = Math.min(120, Math.max(50, ((height - RIDGE_TOP - MARGINS.bottom) / shown.length) * 4));
+  // The first ridge has no more than the top's height, and its peak may lie above the typical one.
+  const tallest = Math.min(0.8 * RIDGE_TOP, Math.max(50, ((height - RIDGE_TOP - MARGINS.bottom) / shown.length) * 4));
   const margins = { ...MARGINS, left: 16, right: 62, top: RIDGE_TOP };
   const plot = axes(frame, { low: edges[0], high: edges[edges.length - 1] }, { low: 0, high: 1 }, margins);
   const ramp = sequential(colors, 0, 1);
