@@ -256,3 +256,28 @@ def test_many_threads_at_once():
             found = list(pool.map(lambda each: [layer(each) for layer in layers], inputs))
             for ours, theirs in zip(found, wanted, strict=True):
                 assert all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
+@pytest.mark.parametrize("change", ["in place", "another", "moved", "loaded", "of another type", "of a copy"])
+def test_a_bias_that_changes_between_calls(change):
+    dense = nn.Linear(20, 6)
+    with torch.no_grad():
+        dense.weight.mul_(torch.rand_like(dense.weight) < 0.2)
+    layer, inputs = SparseLinear.from_dense(dense), torch.randn(3, 20)
+    before, wanted = layer(inputs), torch.arange(6.0)
+    if change == "in place":
+        layer.bias.copy_(wanted)
+    elif change == "another":
+        layer.bias = nn.Parameter(wanted, requires_grad=False)
+    elif change == "moved":
+        layer.bias.data = wanted.clone()
+    elif change == "loaded":
+        layer.load_state_dict(layer.state_dict() | {"bias": wanted})
+    elif change == "of another type":
+        layer.bias.data = wanted.bfloat16()
+        layer(inputs)
+        layer.bias.add_(0)
+    else:
+        layer = copy.deepcopy(layer)
+        layer.bias.copy_(wanted)
+    torch.testing.assert_close(layer(inputs), before - dense.bias + wanted)

@@ -82,10 +82,10 @@ class PackedConv2d(Layer):
         if inputs.dtype not in KERNEL_TYPES or not weight.runs_on(inputs) or transformed():
             return plain_convolution(inputs, weight.dense(), bias, geometry)
         images = inputs.float()
-        offset = None if bias is None else bias.float()
         if unobserved(images):
-            found = call_convolution(images, weight.ready(), offset, weight.form, weight.shape, geometry)
+            found = call_convolution(images, weight.ready(), self.shift(), weight.form, weight.shape, geometry)
         else:
+            offset = None if bias is None else bias.float()
             found = packed_convolution(images, weight.parts, offset, weight.form, weight.shape, *geometry)
         return found.to(inputs.dtype)
 

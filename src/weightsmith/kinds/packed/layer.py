@@ -1,11 +1,12 @@
 """What packed layers of every kind check and hold."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from weightsmith.errors import InputError
+from weightsmith.kinds.packed.forms import Floats, floats
 from weightsmith.kinds.packed.weight import PackedWeight
 from weightsmith.packing import SPARSE, Encoded, Format, encode, smallest
 
@@ -25,6 +26,20 @@ class Layer(nn.Module):
     formats: ClassVar[frozenset[Format]]
     weight: PackedWeight
     bias: nn.Parameter | None
+    _seen: tuple[Tensor, int, Floats] | None = None
+
+    def shift(self) -> Floats | None:
+        """The bias as kernels take it; for float32 an array over its memory, kept until the bias lies elsewhere."""
+        bias = self._parameters["bias"]
+        if bias is None or bias.dtype is not torch.float32:
+            return None if bias is None else floats(bias.float())
+        seen, place = self._seen, bias.data_ptr()
+        if seen is None or seen[0] is not bias or seen[1] != place:
+            seen = self._seen = bias, place, floats(bias)
+        return seen[2]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_seen": None}  # copies have a bias of their own
 
     def dense(self) -> nn.Module:
         """The layer of torch's with float32 weights."""

@@ -2,6 +2,7 @@
 
 from typing import Self
 
+import torch
 from torch import Tensor, nn
 
 from weightsmith.errors import InputError
@@ -49,11 +50,12 @@ class PackedLinear(Layer):
         if inputs.dtype not in KERNEL_TYPES or not weight.runs_on(inputs) or transformed():
             return plain_linear(inputs, weight.dense(), bias)
         flat = inputs.dim() == 2
-        rows = (inputs if flat else inputs.reshape(-1, self.in_features)).float()
-        offset = None if bias is None else bias.float()
+        rows = inputs if flat else inputs.reshape(-1, self.in_features)
+        rows = rows if rows.dtype is torch.float32 else rows.float()
         if unobserved(rows):
-            found = call_linear(rows, weight.ready(), offset, weight.form, weight.shape)
+            found = call_linear(rows, weight.ready(), self.shift(), weight.form, weight.shape)
         else:
+            offset = None if bias is None else bias.float()
             found = packed_linear(rows, weight.parts, offset, weight.form, weight.shape)
         found = found if found.dtype == inputs.dtype else found.to(inputs.dtype)
         return found if flat else found.reshape(*inputs.shape[:-1], self.out_features)

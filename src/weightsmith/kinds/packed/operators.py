@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.grad import conv2d_input
 
 from weightsmith.errors import InputError
-from weightsmith.kinds.packed.forms import FORMS, Geometry, floats
+from weightsmith.kinds.packed.forms import FORMS, Floats, Geometry, floats
 from weightsmith.packing import matrix_shape
 
 
@@ -34,19 +34,17 @@ def transformed() -> bool:
     return not torch.compiler.is_compiling() and torch._C._functorch.peek_interpreter_stack() is not None
 
 
-def call_linear(inputs: Tensor, ready: Any, bias: Tensor | None, form: str, shape: Sequence[int]) -> Tensor:
+def call_linear(inputs: Tensor, ready: Any, bias: Floats | None, form: str, shape: Sequence[int]) -> Tensor:
     """float32[batch, outputs] of float32[batch, inputs] on the CPU, by the kernel of the form."""
-    offset = None if bias is None else floats(bias)
-    found: Tensor = torch.from_numpy(FORMS[form].linear(floats(inputs), ready, shape, offset))
+    found: Tensor = torch.from_numpy(FORMS[form].linear(floats(inputs), ready, shape, bias))
     return found
 
 
 def call_convolution(
-    inputs: Tensor, ready: Any, bias: Tensor | None, form: str, shape: Sequence[int], geometry: Geometry
+    inputs: Tensor, ready: Any, bias: Floats | None, form: str, shape: Sequence[int], geometry: Geometry
 ) -> Tensor:
     """float32[batch, outputs, height, width] of float32[batch, channels, height, width] on the CPU, likewise."""
-    offset = None if bias is None else floats(bias)
-    values = FORMS[form].convolution(floats(inputs), ready, shape, offset, geometry)
+    values = FORMS[form].convolution(floats(inputs), ready, shape, bias, geometry)
     found: Tensor = torch.from_numpy(values)
     return found
 
@@ -67,7 +65,7 @@ def packed_linear(
     inputs: Tensor, parts: Sequence[Tensor], bias: Tensor | None, form: str, shape: Sequence[int]
 ) -> Tensor:
     """`call_linear` as an operator."""
-    return call_linear(inputs, FORMS[form].ready(parts, shape), bias, form, shape)
+    return call_linear(inputs, FORMS[form].ready(parts, shape), None if bias is None else floats(bias), form, shape)
 
 
 @packed_linear.register_fake
@@ -88,8 +86,8 @@ def packed_convolution(
     groups: int,
 ) -> Tensor:
     """`call_convolution` as an operator."""
-    ready = FORMS[form].ready(parts, shape)
-    return call_convolution(inputs, ready, bias, form, shape, geometry_of(stride, padding, dilation, groups))
+    ready, offset = FORMS[form].ready(parts, shape), None if bias is None else floats(bias)
+    return call_convolution(inputs, ready, offset, form, shape, geometry_of(stride, padding, dilation, groups))
 
 
 @packed_convolution.register_fake

@@ -71,7 +71,7 @@ class PackedWeight(nn.Module):
 
     def runs_on(self, inputs: Tensor) -> bool:
         """Whether a kernel can take these inputs."""
-        return not FORMS[self.form].plain and inputs.device.type == "cpu"
+        return inputs.is_cpu and not FORMS[self.form].plain
 
     def dense(self) -> Tensor:
         """float32[shape], where the parts are."""
