@@ -29,6 +29,7 @@ def place(server: Any, name: str) -> str:
         "runs": "#/",
         "heat": f"{path}?tab=histograms&view=heat&logc=1",
         "snapshot": f"#/source/s0~{first['id']}~{_last(server, first)}",
+        "depth": f"#/source/s0~{first['id']}~{_last(server, first)}?as=depth",
         "table": f"#/source/s0~{first['id']}~{_last(server, first)}?as=table&sort=-std",
         "weight": f"#/source/s0~{first['id']}~{_last(server, first)}/weight/0?rows=3-9&cell=3,4",
         "bias": f"#/source/s0~{first['id']}~{_last(server, first)}/weight/1",
@@ -43,7 +44,7 @@ def _last(server: Any, run: dict[str, Any]) -> int:
     return max(snapshot["step"] for snapshot in snapshots)
 
 
-VIEWS = [*RUN_TABS, "runs", "heat", "snapshot", "table", "weight", "bias", "file", "compare", "nowhere"]
+VIEWS = [*RUN_TABS, "runs", "heat", "snapshot", "table", "depth", "weight", "bias", "file", "compare", "nowhere"]
 
 
 @pytest.mark.parametrize("name", RUN_TABS)

@@ -36,6 +36,14 @@ def test_a_file_lists_its_weights(client, weights_file):
     assert found["weights"][0]["role"] == "linear"
 
 
+def test_weights_have_their_place_in_the_model(serve, tmp_path):
+    path = tmp_path / "deep.safetensors"
+    names = ["layer.0.w", "layer.10.w", "layer.2.w", "output.w"]
+    write_safetensors(path, {name: np.ones((2, 2), np.float32) for name in names})
+    found = serve(path).get("/api/sources/f0").json()["weights"]
+    assert {one["name"]: one["depth"] for one in found} == dict(zip(names, (0, 2, 1, 3), strict=True))
+
+
 def test_a_snapshot_is_a_source(client, record, small):
     key = record()
     found = client.get(f"/api/sources/s0~{key}~1000").json()

@@ -93,6 +93,8 @@ export interface SourceWeight extends WeightFacts {
   index: number;
   elements: number;
   bytes: number;
+  /** Place in the model's order, which need not be the file's. */
+  depth: number;
 }
 
 export interface SourceDetail {

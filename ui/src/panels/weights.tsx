@@ -15,6 +15,8 @@ import { type Column, DataTable } from "../parts/table";
 import { link, useParam } from "../router";
 import type { Table } from "../save";
 import { bytes, compact, count, number, percent, plural, shape, visible } from "../text";
+import { useTheme } from "../theme";
+import { depthLegend, DepthProfile, depthTable } from "./depth";
 import { FindingsPanel } from "./findings";
 import { WeightTree } from "./weight_tree";
 
@@ -27,6 +29,7 @@ export interface Row {
 const VIEWS = [
   ["tree", "Tree"],
   ["table", "Table"],
+  ["depth", "Depth"],
 ] as const;
 
 export function zeroShare(row: Row): number | null {
@@ -113,6 +116,7 @@ export function WeightsPanel({ source }: { source: string }) {
   const findings = useData<Findings>(scan.done && detail.data ? address(["sources", source, "findings"]) : null);
   const [view, setView] = useParam("as", "tree");
   const [search, setSearch] = useParam("search");
+  const { colors } = useTheme();
   const rows = useMemo(() => joined(detail.data, scan, findings.data), [detail.data, scan, findings.data]);
   const shown = search ? rows.filter(({ weight }) => matches(weight, search)) : rows;
   const weightLink = (name: string) => {
@@ -127,11 +131,13 @@ export function WeightsPanel({ source }: { source: string }) {
         note={detail.data && <Summary detail={detail.data} scan={scan} shown={shown.length} />}
         controls={
           <>
-            <Segments label="View" value={view as "tree" | "table"} options={VIEWS} onChange={setView} />
+            <Segments label="View" value={view as "tree" | "table" | "depth"} options={VIEWS} onChange={setView} />
             <Search label="Search names" value={search} onChange={setSearch} />
           </>
         }
-        csv={() => table(shown)}
+        csv={() => (view === "depth" ? depthTable(shown) : table(shown))}
+        picture={view === "depth"}
+        legend={view === "depth" ? depthLegend(shown, colors) : []}
       >
         {scan.error && <Failure error={scan.error} />}
         <When loaded={detail} height={300}>
@@ -142,6 +148,8 @@ export function WeightsPanel({ source }: { source: string }) {
               <Empty>No name matches the search.</Empty>
             ) : view === "table" ? (
               <DataTable label="Weights" rows={shown} columns={columns(source)} id={(row) => row.weight.index} mark={(row) => worst(row.findings) ?? undefined} />
+            ) : view === "depth" ? (
+              <DepthProfile source={source} rows={shown} />
             ) : (
               <WeightTree source={source} rows={shown} open={search !== ""} />
             )

@@ -50,6 +50,10 @@ function tickValues(axis: Axis, wanted: number): number[] {
   const low = Math.ceil(Math.log10(axis.low) - 1e-9);
   const high = Math.floor(Math.log10(axis.high) + 1e-9);
   if (high <= low) return ticks(axis.low, axis.high, wanted).filter((value) => value > 0);
+  if (high - low < 2) {
+    const within = [1, 2, 5].flatMap((m) => Array.from({ length: high - low + 2 }, (_, i) => Number((m * 10 ** (low - 1 + i)).toPrecision(1))));
+    return within.filter((value) => value >= axis.low && value <= axis.high).sort((a, b) => a - b);
+  }
   const every = Math.max(1, Math.ceil((high - low) / wanted));
   return Array.from({ length: Math.floor((high - low) / every) + 1 }, (_, i) => 10 ** (low + i * every));
 }

@@ -5,6 +5,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from weightsmith.names import printable
+from weightsmith.plots.depth import by_depth
 from weightsmith.sources import Weight
 from weightsmith.web.answer import answer
 from weightsmith.web.served import Here
@@ -17,8 +18,12 @@ _LONGEST = 10_000
 
 @router.get("/api/sources/{source}")
 def source(request: Request, here: Here, source: str) -> Response:
-    """Format, metadata and the list of weights; a weight's index is what other addresses take."""
+    """Format, metadata and the list of weights; a weight's index is what other addresses take.
+
+    `depth` is its place in the model's order: files often list layer 10 before layer 2.
+    """
     opened = here.library.source(source)
+    depth = {name: place for place, name in enumerate(by_depth([weight.name for weight in opened.weights]))}
     metadata = {printable(key): printable(value[:_LONGEST]) for key, value in opened.source.metadata.items()}
     return answer(
         request,
@@ -27,7 +32,9 @@ def source(request: Request, here: Here, source: str) -> Response:
             "label": printable(opened.source.label),
             "format": opened.source.file_format,
             "metadata": metadata,
-            "weights": [described(place, weight) for place, weight in enumerate(opened.weights)],
+            "weights": [
+                {**described(place, weight), "depth": depth[weight.name]} for place, weight in enumerate(opened.weights)
+            ],
             "aside": [
                 {"name": printable(item.name), "reason": printable(item.reason), "bytes": item.nbytes}
                 for item in opened.source.aside
