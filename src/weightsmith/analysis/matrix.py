@@ -79,15 +79,25 @@ def kernel(what: Held, file_format: str = "") -> NDArray[Any]:
     array = _values(what)
     if not isinstance(what, Weight) or array.ndim < 2:
         return array
-    axis = what.info.output_axis % array.ndim
-    first = np.moveaxis(array, axis, 0)
-    inputs_last = array.ndim > 2 and ((file_format == "tflite" and axis == 0) or _keras_kernel(what, file_format))
-    return np.moveaxis(first, -1, 1) if inputs_last else first
+    first = np.moveaxis(array, what.info.output_axis, 0)
+    return np.moveaxis(first, -1, 1) if inputs_last(what, file_format) else first
 
 
-def _keras_kernel(weight: Weight, file_format: str) -> bool:
-    """Neurons on the last axis with inputs before them: of the formats that do so, only TFLite's lack the latter."""
-    return weight.info.output_axis % len(weight.shape) == len(weight.shape) - 1 and file_format != "tflite"
+def inputs_last(weight: Weight, file_format: str = "") -> bool:
+    """Whether a convolution's kernel keeps its inputs after its positions: in Keras, and in TFLite where outputs lead.
+
+    TFLite's outputs on the last axis are those of one filter a channel, which have one input each.
+
+    Args:
+        weight: of a source.
+        file_format: the source's.
+    """
+    if len(weight.shape) <= 2:
+        return False
+    axis = weight.info.output_axis % len(weight.shape)
+    if file_format == "tflite":
+        return axis == 0
+    return axis == len(weight.shape) - 1
 
 
 def each_matrix(what: Held, file_format: str = "") -> list[NDArray[Any]]:

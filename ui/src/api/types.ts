@@ -145,8 +145,35 @@ export interface WeightDetail extends WeightFacts {
   histogram: Histogram | null;
   outliers: Outlier[];
   matrix: Matrix | null;
+  /** Whether its rows can be shown as images. */
+  image: boolean;
   /** Why the values cannot be read, where they cannot. */
   reason: string | null;
+}
+
+export interface ImageShape {
+  channels: number;
+  height: number;
+  width: number;
+  channels_last: boolean;
+  /** Whether only the number of columns speaks for it. */
+  assumed: boolean;
+}
+
+export interface Filter {
+  row: number;
+  channels: number[];
+  norm: Maybe;
+  planes: Maybe[][];
+}
+
+export interface Filters extends ImageShape {
+  choices: ImageShape[];
+  total: number;
+  first: number;
+  per_page: number;
+  channel: string;
+  filters: Filter[];
 }
 
 export interface Marginals {

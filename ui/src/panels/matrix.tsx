@@ -26,7 +26,7 @@ const CLIPS = [
 ] as const;
 
 /** The magnitude up to which colors differ: a quantile on the side where it lies further out. */
-function reachOf(weight: WeightDetail, clip: string): number {
+export function reachOf(weight: WeightDetail, clip: string): number {
   const { quantiles, statistics } = weight;
   const size = (value: unknown) => (typeof value === "number" ? Math.abs(value) : 0);
   const all = Math.max(size(statistics?.minimum), size(statistics?.maximum));

@@ -10,6 +10,7 @@ import { Panel } from "../parts/panel";
 import { Empty, Failure, Loading } from "../parts/states";
 import { CorrelationPanel } from "../panels/correlation";
 import { EmbeddingPanel } from "../panels/embedding";
+import { FiltersPanel } from "../panels/filters";
 import { MatrixPanel } from "../panels/matrix";
 import { OutliersPanel } from "../panels/outliers";
 import { SpectrumPanel } from "../panels/spectrum";
@@ -80,6 +81,7 @@ export function WeightView({ source, index }: { source: string; index: string })
           </div>
         </div>
       )}
+      {weight.matrix && weight.image && <FiltersPanel base={base} weight={weight} rows={rows} onRows={mark} />}
       {weight.matrix && many && (
         <div class="grid three">
           <EmbeddingPanel base={base} rows={rows} total={weight.matrix.rows} onRows={mark} />

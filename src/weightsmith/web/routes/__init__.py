@@ -5,6 +5,7 @@ from weightsmith.web.routes import (
     correlation,
     embedding,
     events,
+    filters,
     findings,
     hello,
     histograms,
@@ -23,7 +24,7 @@ from weightsmith.web.routes import (
 
 ROUTERS = (
     *(hello.router, runs.router, run.router, series.router, layers.router, histograms.router, findings.router),
-    *(source.router, statistics.router, weight.router, tiles.router, marginals.router),
+    *(source.router, statistics.router, weight.router, tiles.router, marginals.router, filters.router),
     *(spectrum.router, correlation.router, embedding.router, compare.router, events.router),
     page.router,  # takes whatever the others left
 )

@@ -8,6 +8,7 @@ from weightsmith.analysis.pyramid import TILE, Pyramid
 from weightsmith.errors import InputError
 from weightsmith.names import printable
 from weightsmith.web.answer import answer
+from weightsmith.web.images import has_images
 from weightsmith.web.library import Opened
 from weightsmith.web.routes.source import described
 from weightsmith.web.routes.statistics import histogram
@@ -29,7 +30,7 @@ def weight(request: Request, here: Here, source: str, index: Index) -> Response:
     found = here.results.result(
         ("weight", opened.content, index), lambda: _measured(here, opened, index), lambda _: 16_384
     )
-    return answer(request, {**described(index, opened.weight(index)), **found})
+    return answer(request, {**described(index, opened.weight(index)), **found, "image": has_images(opened, index)})
 
 
 def _measured(here: Here, opened: Opened, index: int) -> dict[str, Any]:
