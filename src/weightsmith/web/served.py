@@ -1,15 +1,19 @@
 """All that the routes share: the library, what was computed, and who computes."""
 
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Literal
 
+import numpy as np
 from fastapi import Depends, Request
+from numpy.typing import NDArray
 
+from weightsmith.analysis.arranged import Order, arranged, line_order
 from weightsmith.analysis.grid import Grid
 from weightsmith.analysis.pyramid import Pyramid
 from weightsmith.rules import Configuration
 from weightsmith.web.library import Library, Opened
 from weightsmith.web.memory import Memory
+from weightsmith.web.picture import AS_IT_IS, Picture
 from weightsmith.web.watch import Watcher
 from weightsmith.web.work import Work
 
@@ -42,19 +46,35 @@ class Served:
         self.work = Work(self.results)
         self.watcher = Watcher(self.library.stores)
 
-    def pyramid(self, opened: Opened, index: int) -> Pyramid:
+    def pyramid(self, opened: Opened, index: int, picture: Picture = AS_IT_IS) -> Pyramid:
         """The pyramid of a weight's matrix.
 
         Raises:
             UnknownError: there is no such weight.
-            InputError, SourceError: its values cannot be read.
+            InputError, SourceError: its values cannot be read, or not be put in that order.
         """
         weight = opened.weight(index)
         return self.pyramids.result(
-            (opened.content, index),
-            lambda: Pyramid(Grid.of(weight)),
+            (opened.content, index, picture),
+            lambda: Pyramid(Grid.of(weight) if picture == AS_IT_IS else self._arranged(opened, index, picture)),
             lambda pyramid: pyramid.nbytes + pyramid.grid.held,
         )
+
+    def order(self, opened: Opened, index: int, axis: Literal["rows", "columns"], how: Order) -> NDArray[np.int64]:
+        """The rows or columns of a weight's matrix in an order.
+
+        Raises:
+            UnknownError, InputError, SourceError: as `pyramid`.
+        """
+        grid = self.pyramid(opened, index).grid
+        return self.results.result(
+            ("order", opened.content, index, axis, how), lambda: line_order(grid, axis, how), lambda found: found.nbytes
+        )
+
+    def _arranged(self, opened: Opened, index: int, picture: Picture) -> Grid:
+        rows = None if picture.rows is None else self.order(opened, index, "rows", picture.rows)
+        columns = None if picture.columns is None else self.order(opened, index, "columns", picture.columns)
+        return arranged(self.pyramid(opened, index).grid, rows, columns)
 
 
 def _served(request: Request) -> Served:

@@ -145,10 +145,20 @@ export interface WeightDetail extends WeightFacts {
   histogram: Histogram | null;
   outliers: Outlier[];
   matrix: Matrix | null;
+  /** In which orders its rows and columns can be put. */
+  orders: { rows: LineOrder[]; columns: LineOrder[] };
   /** Whether its rows can be shown as images. */
   image: boolean;
   /** Why the values cannot be read, where they cannot. */
   reason: string | null;
+}
+
+export type LineOrder = "norm" | "similarity";
+
+/** The file's rows and columns as they follow in a picture; null where they stand as in the file. */
+export interface Orders {
+  rows: number[] | null;
+  columns: number[] | null;
 }
 
 export interface ImageShape {

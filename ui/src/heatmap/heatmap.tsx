@@ -9,6 +9,7 @@ import { setParams, useRoute } from "../router";
 import { diverging, type Scale } from "../scales";
 import { exact, number } from "../text";
 import { useTheme } from "../theme";
+import { type Arrangement, fileNumber } from "./arrangement";
 import { type Camera, cellAt, fitted, kept, levelFor, moved, viewOf, zoomed } from "./camera";
 import { paintMarginals, STRIP } from "./marginals";
 import { paint, type Scene, valueAt } from "./paint";
@@ -23,6 +24,8 @@ export interface Cell {
 interface Props {
   source: string;
   index: number;
+  /** Where the file's rows and columns stand; all other numbers here are places in the picture. */
+  arrangement: Arrangement;
   matrix: Matrix;
   statistic: string;
   /** Magnitude that has the strongest color among single values. */
@@ -57,7 +60,7 @@ function overviewReach(values: Float32Array): number {
 const WORDS: Record<string, string> = { mean: "mean", minimum: "smallest", maximum: "largest", magnitude: "largest by size" };
 
 export function Heatmap(props: Props) {
-  const { source, index, matrix, statistic, reach, rows, outliers, cell, brushing, label } = props;
+  const { source, index, arrangement, matrix, statistic, reach, rows, outliers, cell, brushing, label } = props;
   const canvas = useRef<HTMLCanvasElement>(null);
   const readout = useRef<HTMLSpanElement>(null);
   const [width, setWidth] = useState(0);
@@ -72,8 +75,8 @@ export function Heatmap(props: Props) {
   const hover = useRef<[number, number] | null>(null);
   const frame = useRef(0);
   const base = ["sources", source, "weights", index];
-  const byRow = useData<Marginals>(address([...base, "marginals"], { axis: "rows" }));
-  const byColumn = useData<Marginals>(address([...base, "marginals"], { axis: "columns" }));
+  const byRow = useData<Marginals>(address([...base, "marginals"], { axis: "rows", ...arrangement.parameters }));
+  const byColumn = useData<Marginals>(address([...base, "marginals"], { axis: "columns", ...arrangement.parameters }));
 
   const grid = useMemo(() => ({ rows: matrix.rows, columns: matrix.columns }), [matrix]);
   // As tall as the matrix needs to fill the width, within what leaves the rest of the page in sight.
@@ -89,7 +92,7 @@ export function Heatmap(props: Props) {
 
   const redraw = useRef(() => {});
   const tiles = useMemo(
-    () => new Tiles((place) => address([...base, "tiles", place.level, place.row, place.column], { statistic }), () => redraw.current()),
+    () => new Tiles((place) => address([...base, "tiles", place.level, place.row, place.column], { statistic, ...arrangement.parameters }), () => redraw.current()),
     [source, index, statistic],
   );
   useEffect(() => () => tiles.close(), [tiles]);
@@ -137,11 +140,16 @@ export function Heatmap(props: Props) {
   };
   const described = ({ row, column }: Cell, level: number): string => {
     const one = valueAt(tiles, matrix.tile, 0, row, column);
-    if (one !== null || level === 0) return `row ${row}, column ${column}: ${one === null ? "…" : exact(one)}`;
+    const { orders } = arrangement;
+    if (one !== null || level === 0) return `row ${fileNumber(orders.rows, row)}, column ${fileNumber(orders.columns, column)}: ${one === null ? "…" : exact(one)}`;
     const block = 2 ** level;
-    const [r, c] = [Math.floor(row / block) * block, Math.floor(column / block) * block];
+    const span = (what: string, order: number[] | null, at: number, count: number) => {
+      const first = Math.floor(at / block) * block;
+      const last = Math.min(count, first + block) - 1;
+      return order ? `${last - first + 1} ${what} (${fileNumber(order, first)}, …, ${fileNumber(order, last)})` : `${what} ${first}–${last}`;
+    };
     const value = valueAt(tiles, matrix.tile, level, row, column);
-    return `rows ${r}–${Math.min(grid.rows, r + block) - 1}, columns ${c}–${Math.min(grid.columns, c + block) - 1}: ${WORDS[statistic] ?? statistic} ${value === null ? "…" : number(value)}`;
+    return `${span("rows", orders.rows, row, grid.rows)}, ${span("columns", orders.columns, column, grid.columns)}: ${WORDS[statistic] ?? statistic} ${value === null ? "…" : number(value)}`;
   };
 
   const look = (next: Camera) => {

@@ -1,10 +1,11 @@
 /** The weight's matrix as a zoomable picture, with what its colors mean and a way to any value. */
 
 import { useState } from "preact/hooks";
-import type { Matrix, WeightDetail } from "../api/types";
+import type { LineOrder, Matrix, WeightDetail } from "../api/types";
+import { fileNumber, type Placed, useArrangement } from "../heatmap/arrangement";
 import { type Cell, Heatmap } from "../heatmap/heatmap";
 import { Select, Toggle } from "../parts/controls";
-import { Panel } from "../parts/panel";
+import { Panel, When } from "../parts/panel";
 import { ScaleBar } from "../parts/scale_bar";
 import { useParam } from "../router";
 import { diverging } from "../scales";
@@ -24,6 +25,11 @@ const CLIPS = [
   ["0.999", "99.9 % of values"],
   ["1", "all values"],
 ] as const;
+
+const ORDERS: [LineOrder, string][] = [
+  ["norm", "longest first"],
+  ["similarity", "similar side by side"],
+];
 
 /** The magnitude up to which colors differ: a quantile on the side where it lies further out. */
 export function reachOf(weight: WeightDetail, clip: string): number {
@@ -52,6 +58,9 @@ export function MatrixPanel({ source, weight, matrix, cell, rows, onCell, onRows
   const { colors } = useTheme();
   const reach = reachOf(weight, clip);
   const single = matrix.levels === 1;
+  const [rowOrder, setRowOrder] = useLineOrder("rorder", weight.orders.rows);
+  const [columnOrder, setColumnOrder] = useLineOrder("corder", weight.orders.columns);
+  const arrangement = useArrangement(["sources", source, "weights", weight.index], rowOrder, columnOrder);
   const inside = cell && cell.row < matrix.rows && cell.column < matrix.columns ? cell : null;
   return (
     <Panel
@@ -66,20 +75,30 @@ export function MatrixPanel({ source, weight, matrix, cell, rows, onCell, onRows
         </>
       }
     >
-      <Heatmap
-        source={source}
-        index={weight.index}
-        matrix={matrix}
-        statistic={single ? "mean" : statistic}
-        reach={reach}
-        rows={rows}
-        outliers={weight.outliers.slice(0, 12)}
-        cell={inside}
-        brushing={brushing}
-        onCell={onCell}
-        onRows={(from, to) => onRows(Array.from({ length: to - from + 1 }, (_, i) => from + i))}
-        label={visible(weight.name)}
-      />
+      <div class="toolbar">
+        <OrderSelect label="Order of rows" value={rowOrder} orders={weight.orders.rows} onChange={setRowOrder} />
+        <OrderSelect label="Order of columns" value={columnOrder} orders={weight.orders.columns} onChange={setColumnOrder} />
+      </div>
+      <When loaded={arrangement} height={400}>
+        {(placed) => (
+          <Heatmap
+            key={`${rowOrder} ${columnOrder}`}
+            source={source}
+            index={weight.index}
+            arrangement={placed}
+            matrix={matrix}
+            statistic={single ? "mean" : statistic}
+            reach={reach}
+            rows={shownRows(rows, placed)}
+            outliers={weight.outliers.slice(0, 12).map((one) => shownCell(one, placed))}
+            cell={inside && shownCell(inside, placed)}
+            brushing={brushing}
+            onCell={(at) => onCell({ row: fileNumber(placed.orders.rows, at.row), column: fileNumber(placed.orders.columns, at.column) })}
+            onRows={(from, to) => onRows(Array.from({ length: to - from + 1 }, (_, i) => fileNumber(placed.orders.rows, from + i)))}
+            label={visible(weight.name)}
+          />
+        )}
+      </When>
       <div class="under">
         <ScaleBar scale={diverging(colors, reach)} low={-reach} high={reach} format={number} />
         <Goto matrix={matrix} onCell={onCell} />
@@ -95,6 +114,25 @@ export function MatrixPanel({ source, weight, matrix, cell, rows, onCell, onRows
       </div>
     </Panel>
   );
+}
+
+/** An order that the address names and this weight can be put in. */
+function useLineOrder(parameter: string, orders: LineOrder[]): [LineOrder | null, (order: string) => void] {
+  const [text, set] = useParam(parameter);
+  return [orders.find((one) => one === text) ?? null, set];
+}
+
+function OrderSelect({ label, value, orders, onChange }: { label: string; value: LineOrder | null; orders: LineOrder[]; onChange: (order: string) => void }) {
+  if (!orders.length) return null;
+  return <Select label={label} value={value ?? ""} options={[["", "as in the file"] as const, ...ORDERS.filter(([one]) => orders.includes(one))]} onChange={onChange} />;
+}
+
+function shownRows(rows: ReadonlySet<number>, { placeOf }: Placed): ReadonlySet<number> {
+  return placeOf.rows ? new Set([...rows].flatMap((row) => placeOf.rows![row] ?? [])) : rows;
+}
+
+function shownCell(cell: Cell, { placeOf }: Placed): Cell {
+  return { row: placeOf.rows?.[cell.row] ?? cell.row, column: placeOf.columns?.[cell.column] ?? cell.column };
 }
 
 function Goto({ matrix, onCell }: { matrix: Matrix; onCell: (cell: Cell) => void }) {

@@ -11,6 +11,7 @@ from weightsmith.web.routes import (
     histograms,
     layers,
     marginals,
+    order,
     page,
     run,
     runs,
@@ -24,7 +25,7 @@ from weightsmith.web.routes import (
 
 ROUTERS = (
     *(hello.router, runs.router, run.router, series.router, layers.router, histograms.router, findings.router),
-    *(source.router, statistics.router, weight.router, tiles.router, marginals.router, filters.router),
+    *(source.router, statistics.router, weight.router, tiles.router, marginals.router, order.router, filters.router),
     *(spectrum.router, correlation.router, embedding.router, compare.router, events.router),
     page.router,  # takes whatever the others left
 )

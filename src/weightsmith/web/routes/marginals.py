@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request, Response
 
 from weightsmith.analysis.blocks import margin
 from weightsmith.web.answer import as_json, encoded, numbers
+from weightsmith.web.picture import Asked
 from weightsmith.web.routes.weight import Index
 from weightsmith.web.served import Here
 
@@ -17,13 +18,18 @@ MOST = 2048
 
 @router.get("/api/sources/{source}/weights/{index}/marginals")
 def marginals(
-    request: Request, here: Here, source: str, index: Index, axis: Literal["rows", "columns"] = "rows"
+    request: Request,
+    here: Here,
+    source: str,
+    index: Index,
+    picture: Asked,
+    axis: Literal["rows", "columns"] = "rows",
 ) -> Response:
     """Euclidean norm and mean of each row or column; of several in a block, the root of the mean square norm."""
     opened = here.library.source(source)
 
     def compute() -> bytes:
-        found = margin(here.pyramid(opened, index).grid, axis, MOST)
+        found = margin(here.pyramid(opened, index, picture).grid, axis, MOST)
         return as_json(
             {
                 "axis": axis,
@@ -33,5 +39,5 @@ def marginals(
             }
         )
 
-    body = here.results.result(("marginals", opened.content, index, axis), compute, len)
+    body = here.results.result(("marginals", opened.content, index, axis, picture), compute, len)
     return encoded(request, body, "application/json")

@@ -9,6 +9,7 @@ from weightsmith.analysis.blocks import Statistic
 from weightsmith.analysis.pyramid import TILE
 from weightsmith.web.answer import matches
 from weightsmith.web.faults import UnknownError
+from weightsmith.web.picture import Asked
 from weightsmith.web.served import Here
 
 router = APIRouter()
@@ -32,6 +33,7 @@ def tile(
     level: Annotated[int, Path(ge=0, le=60)],
     row: Place,
     column: Place,
+    picture: Asked,
     statistic: Statistic = "mean",
 ) -> Response:
     """Up to 256 x 256 cells, float32 little endian in rows, with their numbers in `X-Rows` and `X-Columns`.
@@ -39,10 +41,10 @@ def tile(
     Level 0 gives single values, level k blocks of 2^k by 2^k of them. NaN is left out; a block of nothing else is NaN.
     """
     opened = here.library.source(source)
-    place = (opened.content, index, level, row, column, statistic)
+    place = (opened.content, index, level, row, column, statistic, picture)
     tag = f'"{xxhash.xxh3_128_hexdigest(" ".join(map(str, (VERSION, *place))).encode())}"'
     headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
-    pyramid = here.pyramid(opened, index)
+    pyramid = here.pyramid(opened, index, picture)
     down, across = pyramid.shape(level) if level < pyramid.levels else (0, 0)
     if TILE * row >= down or TILE * column >= across:
         raise UnknownError(f"weight {index} has no tile {row}/{column} at level {level}")

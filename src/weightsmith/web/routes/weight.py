@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request, Response
 
+from weightsmith.analysis.arranged import orders_for
 from weightsmith.analysis.pyramid import TILE, Pyramid
 from weightsmith.errors import InputError
 from weightsmith.names import printable
@@ -46,6 +47,7 @@ def _measured(here: Here, opened: Opened, index: int) -> dict[str, Any]:
             "histogram": {"edges": [], "counts": []},
             "outliers": [],
             "matrix": None,
+            "orders": {"rows": (), "columns": ()},
             "reason": printable(str(error)),
         }
     statistics = sketch.to_json()
@@ -55,6 +57,10 @@ def _measured(here: Here, opened: Opened, index: int) -> dict[str, Any]:
         "histogram": histogram(sketch, BINS),
         "outliers": [{"row": one.row, "column": one.column, "value": one.value} for one in outliers],
         "matrix": shape(pyramid),
+        "orders": {
+            "rows": orders_for(pyramid.grid.rows, pyramid.grid.columns),
+            "columns": orders_for(pyramid.grid.columns, pyramid.grid.rows),
+        },
         "reason": None,
     }
 
