@@ -8,9 +8,14 @@ from fastapi import Depends, Request
 from numpy.typing import NDArray
 
 from weightsmith.analysis.arranged import Order, arranged, line_order
+from weightsmith.analysis.difference import difference
 from weightsmith.analysis.grid import Grid
 from weightsmith.analysis.pyramid import Pyramid
+from weightsmith.errors import InputError
+from weightsmith.names import printable
 from weightsmith.rules import Configuration
+from weightsmith.sources import Weight
+from weightsmith.web.faults import UnknownError
 from weightsmith.web.library import Library, Opened
 from weightsmith.web.memory import Memory
 from weightsmith.web.picture import AS_IT_IS, Picture
@@ -50,15 +55,30 @@ class Served:
         """The pyramid of a weight's matrix.
 
         Raises:
-            UnknownError: there is no such weight.
-            InputError, SourceError: its values cannot be read, or not be put in that order.
+            UnknownError: there is no such weight, or none to compare it with.
+            InputError, SourceError: its values cannot be read, or not be shown so.
         """
         weight = opened.weight(index)
         return self.pyramids.result(
-            (opened.content, index, picture),
-            lambda: Pyramid(Grid.of(weight) if picture == AS_IT_IS else self._arranged(opened, index, picture)),
+            (self.content(opened, picture), index, picture),
+            lambda: Pyramid(Grid.of(weight) if picture == AS_IT_IS else self._pictured(opened, index, picture)),
             lambda pyramid: pyramid.nbytes + pyramid.grid.held,
         )
+
+    def content(self, opened: Opened, picture: Picture) -> str:
+        """Text that changes whenever what the picture shows may have."""
+        if picture.against is None:
+            return opened.content
+        return f"{opened.content} {self.library.source(picture.against).content}"
+
+    def counterpart(self, opened: Opened, index: int, against: str) -> Weight:
+        """The weight of the same name and shape elsewhere.
+
+        Raises:
+            UnknownError: there is none.
+            InputError: its shape is another.
+        """
+        return self._counterpart(opened, index, against)[0]
 
     def order(self, opened: Opened, index: int, axis: Literal["rows", "columns"], how: Order) -> NDArray[np.int64]:
         """The rows or columns of a weight's matrix in an order.
@@ -71,10 +91,26 @@ class Served:
             ("order", opened.content, index, axis, how), lambda: line_order(grid, axis, how), lambda found: found.nbytes
         )
 
-    def _arranged(self, opened: Opened, index: int, picture: Picture) -> Grid:
+    def _counterpart(self, opened: Opened, index: int, against: str) -> tuple[Weight, Opened, int]:
+        weight, elsewhere = opened.weight(index), self.library.source(against)
+        for place, other in enumerate(elsewhere.weights):
+            if other.name != weight.name:
+                continue
+            if other.shape != weight.shape:
+                shapes = [" x ".join(map(str, one.shape)) or "scalar" for one in (weight, other)]
+                raise InputError(f"the other {printable(weight.name[:200])} is {shapes[1]} and not {shapes[0]}")
+            return other, elsewhere, place
+        raise UnknownError(f"{printable(elsewhere.source.label)} has no weight {printable(weight.name[:200])}")
+
+    def _pictured(self, opened: Opened, index: int, picture: Picture) -> Grid:
         rows = None if picture.rows is None else self.order(opened, index, "rows", picture.rows)
         columns = None if picture.columns is None else self.order(opened, index, "columns", picture.columns)
-        return arranged(self.pyramid(opened, index).grid, rows, columns)
+        grid = self.pyramid(opened, index).grid
+        if picture.against is not None:
+            _, elsewhere, place = self._counterpart(opened, index, picture.against)
+            other = self.pyramid(elsewhere, place).grid
+            grid = other if picture.show == "other" else difference(grid, other)
+        return arranged(grid, rows, columns)
 
 
 def _served(request: Request) -> Served:

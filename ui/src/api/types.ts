@@ -186,6 +186,18 @@ export interface Filters extends ImageShape {
   filters: Filter[];
 }
 
+/** Where the same weight is as well: another step of its run (`step`), or a file. */
+export interface Counterparts {
+  counterparts: { source: string; label: string; step: Maybe }[];
+}
+
+export interface Difference {
+  statistics: Statistics;
+  quantiles: Record<string, Maybe>;
+  histogram: Histogram;
+  relative: Maybe;
+}
+
 export interface Marginals {
   norms: Maybe[];
   means: Maybe[];

@@ -8,7 +8,7 @@ import type { LineOrder, Orders } from "../api/types";
 export interface Arrangement {
   orders: Orders;
   /** What addresses of the picture's parts need. */
-  parameters: { rows: LineOrder | null; columns: LineOrder | null };
+  parameters: { rows: LineOrder | null; columns: LineOrder | null; against?: string; show?: "other" | "difference" };
 }
 
 /** The number in the file of what stands at a place. */

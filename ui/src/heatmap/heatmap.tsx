@@ -11,6 +11,7 @@ import { exact, number } from "../text";
 import { useTheme } from "../theme";
 import { type Arrangement, fileNumber } from "./arrangement";
 import { type Camera, cellAt, fitted, kept, levelFor, moved, viewOf, zoomed } from "./camera";
+import { type Link, type News } from "./link";
 import { paintMarginals, STRIP } from "./marginals";
 import { paint, type Scene, valueAt } from "./paint";
 import { listen } from "./pointer";
@@ -37,6 +38,10 @@ interface Props {
   onCell: (cell: Cell) => void;
   onRows: (from: number, to: number) => void;
   label: string;
+  /** To the pictures beside this one. */
+  link?: Link;
+  /** What tests and readers of the page call the line that reads values. */
+  readoutId?: string;
 }
 
 const TALLEST = 560;
@@ -60,7 +65,7 @@ function overviewReach(values: Float32Array): number {
 const WORDS: Record<string, string> = { mean: "mean", minimum: "smallest", maximum: "largest", magnitude: "largest by size" };
 
 export function Heatmap(props: Props) {
-  const { source, index, arrangement, matrix, statistic, reach, rows, outliers, cell, brushing, label } = props;
+  const { source, index, arrangement, matrix, statistic, reach, rows, outliers, cell, brushing, label, link, readoutId = "readout" } = props;
   const canvas = useRef<HTMLCanvasElement>(null);
   const readout = useRef<HTMLSpanElement>(null);
   const [width, setWidth] = useState(0);
@@ -121,7 +126,11 @@ export function Heatmap(props: Props) {
     element.dataset.complete = String(complete);
     if (matrix.levels > 1 && overview === 0) {
       const top = tiles.cells({ level: matrix.levels - 1, row: 0, column: 0 });
-      if (top) setOverview(overviewReach(top.values));
+      if (top) {
+        const found = overviewReach(top.values);
+        setOverview(found);
+        link?.tell({ overview: found }, hear.current);
+      }
     }
     setFailure(tiles.failure()?.message ?? "");
     say(level);
@@ -159,8 +168,31 @@ export function Heatmap(props: Props) {
     const whole = written(fitted(grid, now.size)) === text;
     wrote.current = whole ? null : text;
     setParams({ at: wrote.current }, true);
+    link?.tell({ camera: next }, hear.current);
     redraw.current();
   };
+  const readAt = () => {
+    const { size } = latest.current;
+    if (camera.current) say(levelFor(viewOf(camera.current, grid, size), grid, size, matrix.levels, matrix.tile, window.devicePixelRatio || 1));
+  };
+  const hear = useRef((_: News) => {});
+  useEffect(() => {
+    hear.current = (news) => {
+      if (news.camera) {
+        camera.current = news.camera;
+        const text = written(news.camera);
+        wrote.current = text === written(fitted(grid, latest.current.size)) ? null : text;
+        redraw.current();
+      }
+      if (news.hover !== undefined) {
+        hover.current = news.hover;
+        readAt();
+      }
+      if (news.picked !== undefined) shown.current = news.picked;
+      if (news.overview !== undefined) setOverview((own) => Math.max(own, news.overview!));
+    };
+    return link?.listen(hear.current);
+  }, [link, grid, tiles]);
   const showCell = (target: Cell) => {
     const now = latest.current;
     const near = Math.max(camera.current?.scale ?? 0, 64);
@@ -205,6 +237,7 @@ export function Heatmap(props: Props) {
     };
     const choose = (target: Cell) => {
       shown.current = `${target.row},${target.column}`;
+      link?.tell({ picked: shown.current }, hear.current);
       latest.current.props.onCell(target);
     };
     return listen(canvas.current!, {
@@ -213,12 +246,13 @@ export function Heatmap(props: Props) {
       fit: () => look(fitted(grid, latest.current.size)),
       hover: (x, y) => {
         hover.current = [x, y];
-        const { size } = latest.current;
-        if (camera.current) say(levelFor(viewOf(camera.current, grid, size), grid, size, matrix.levels, matrix.tile, window.devicePixelRatio || 1));
+        readAt();
+        link?.tell({ hover: [x, y] }, hear.current);
       },
       leave: () => {
         hover.current = null;
         say(0);
+        link?.tell({ hover: null }, hear.current);
       },
       pick: (x, y) => {
         const target = camera.current && cellAt(x, y, viewOf(camera.current, grid, latest.current.size), grid);
@@ -232,7 +266,7 @@ export function Heatmap(props: Props) {
       brushing: () => latest.current.brushing,
       middle: () => [latest.current.size.width / 2, latest.current.size.height / 2],
     });
-  }, [grid, tiles]);
+  }, [grid, tiles, link]);
 
   return (
     <div class="heatmap">
@@ -246,7 +280,7 @@ export function Heatmap(props: Props) {
         aria-label={`${label}: ${grid.rows} rows, ${grid.columns} columns. Arrow keys move, plus and minus zoom, 0 shows all, Enter marks the value in the middle, shift and arrows move the mark.`}
       />
       <div class="under">
-        <span class="readout strong" ref={readout} role="status" aria-live="polite" data-testid="readout" />
+        <span class="readout strong" ref={readout} role="status" aria-live="polite" data-testid={readoutId} />
         {failure && <span class="state-inline">⚠ {failure}</span>}
       </div>
     </div>

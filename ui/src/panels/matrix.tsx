@@ -1,9 +1,10 @@
 /** The weight's matrix as a zoomable picture, with what its colors mean and a way to any value. */
 
-import { useState } from "preact/hooks";
+import { useMemo, useState } from "preact/hooks";
 import type { LineOrder, Matrix, WeightDetail } from "../api/types";
 import { fileNumber, type Placed, useArrangement } from "../heatmap/arrangement";
 import { type Cell, Heatmap } from "../heatmap/heatmap";
+import { Link } from "../heatmap/link";
 import { Select, Toggle } from "../parts/controls";
 import { Panel, When } from "../parts/panel";
 import { ScaleBar } from "../parts/scale_bar";
@@ -11,6 +12,7 @@ import { useParam } from "../router";
 import { diverging } from "../scales";
 import { number, plural, shape, visible } from "../text";
 import { useTheme } from "../theme";
+import { type Against, AgainstControls, AgainstFacts, useAgainst } from "./against";
 
 const STATISTICS = [
   ["mean", "mean"],
@@ -32,13 +34,25 @@ const ORDERS: [LineOrder, string][] = [
 ];
 
 /** The magnitude up to which colors differ: a quantile on the side where it lies further out. */
-export function reachOf(weight: WeightDetail, clip: string): number {
+export function reachOf(weight: Pick<WeightDetail, "quantiles" | "statistics">, clip: string): number {
   const { quantiles, statistics } = weight;
   const size = (value: unknown) => (typeof value === "number" ? Math.abs(value) : 0);
   const all = Math.max(size(statistics?.minimum), size(statistics?.maximum));
   if (clip === "1") return all;
   const low = String(Number((1 - Number(clip)).toFixed(4)));
   return Math.max(size(quantiles[low]), size(quantiles[clip])) || all;
+}
+
+interface Pictured {
+  title: string;
+  /** Of the comparison; without it, this weight itself. */
+  show?: "other" | "difference";
+}
+
+function picturesOf({ source, label, mode }: Against): Pictured[] {
+  if (source === null) return [{ title: "" }];
+  if (mode === "difference") return [{ title: `This weight less ${label}`, show: "difference" }];
+  return [{ title: "This weight" }, { title: label, show: "other" }];
 }
 
 interface Props {
@@ -61,6 +75,13 @@ export function MatrixPanel({ source, weight, matrix, cell, rows, onCell, onRows
   const [rowOrder, setRowOrder] = useLineOrder("rorder", weight.orders.rows);
   const [columnOrder, setColumnOrder] = useLineOrder("corder", weight.orders.columns);
   const arrangement = useArrangement(["sources", source, "weights", weight.index], rowOrder, columnOrder);
+  const against = useAgainst(["sources", source, "weights", weight.index]);
+  const link = useMemo(() => new Link(), []);
+  const sideBySide = against.source !== null && against.mode === "side";
+  const apart = against.source !== null && against.mode === "difference";
+  const pictures = picturesOf(against);
+  // The other one has this one's colors, so that the same color is the same value; a difference has its own.
+  const shownReach = apart ? (against.difference.data ? reachOf(against.difference.data, clip) : 0) : reach;
   const inside = cell && cell.row < matrix.rows && cell.column < matrix.columns ? cell : null;
   return (
     <Panel
@@ -78,29 +99,40 @@ export function MatrixPanel({ source, weight, matrix, cell, rows, onCell, onRows
       <div class="toolbar">
         <OrderSelect label="Order of rows" value={rowOrder} orders={weight.orders.rows} onChange={setRowOrder} />
         <OrderSelect label="Order of columns" value={columnOrder} orders={weight.orders.columns} onChange={setColumnOrder} />
+        <AgainstControls against={against} />
       </div>
+      <AgainstFacts against={against} />
       <When loaded={arrangement} height={400}>
         {(placed) => (
-          <Heatmap
-            key={`${rowOrder} ${columnOrder}`}
-            source={source}
-            index={weight.index}
-            arrangement={placed}
-            matrix={matrix}
-            statistic={single ? "mean" : statistic}
-            reach={reach}
-            rows={shownRows(rows, placed)}
-            outliers={weight.outliers.slice(0, 12).map((one) => shownCell(one, placed))}
-            cell={inside && shownCell(inside, placed)}
-            brushing={brushing}
-            onCell={(at) => onCell({ row: fileNumber(placed.orders.rows, at.row), column: fileNumber(placed.orders.columns, at.column) })}
-            onRows={(from, to) => onRows(Array.from({ length: to - from + 1 }, (_, i) => fileNumber(placed.orders.rows, from + i)))}
-            label={visible(weight.name)}
-          />
+          <div class={sideBySide ? "pictures" : ""}>
+            {pictures.map((picture) => (
+              <div key={picture.show ?? "own"}>
+                {picture.title && <h3 class="picture-title">{picture.title}</h3>}
+                <Heatmap
+                  key={`${rowOrder} ${columnOrder} ${picture.show && against.source}`}
+                  source={source}
+                  index={weight.index}
+                  arrangement={picture.show ? { ...placed, parameters: { ...placed.parameters, against: against.source!, show: picture.show } } : placed}
+                  matrix={matrix}
+                  statistic={single ? "mean" : statistic}
+                  reach={shownReach}
+                  rows={shownRows(rows, placed)}
+                  outliers={picture.show ? [] : weight.outliers.slice(0, 12).map((one) => shownCell(one, placed))}
+                  cell={inside && shownCell(inside, placed)}
+                  brushing={brushing}
+                  onCell={(at) => onCell({ row: fileNumber(placed.orders.rows, at.row), column: fileNumber(placed.orders.columns, at.column) })}
+                  onRows={(from, to) => onRows(Array.from({ length: to - from + 1 }, (_, i) => fileNumber(placed.orders.rows, from + i)))}
+                  label={`${visible(weight.name)}${picture.title ? `, ${picture.title}` : ""}`}
+                  link={sideBySide ? link : undefined}
+                  readoutId={picture.show === "other" ? "readout-other" : "readout"}
+                />
+              </div>
+            ))}
+          </div>
         )}
       </When>
       <div class="under">
-        <ScaleBar scale={diverging(colors, reach)} low={-reach} high={reach} format={number} />
+        <ScaleBar scale={diverging(colors, shownReach)} low={-shownReach} high={shownReach} format={number} />
         <Goto matrix={matrix} onCell={onCell} />
         <Toggle label="Drag marks rows" on={brushing} onChange={setBrushing} title="Instead of moving the picture; holding shift does the same" />
         {rows.size > 0 && (

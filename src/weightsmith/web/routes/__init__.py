@@ -3,6 +3,7 @@
 from weightsmith.web.routes import (
     compare,
     correlation,
+    difference,
     embedding,
     events,
     filters,
@@ -26,6 +27,6 @@ from weightsmith.web.routes import (
 ROUTERS = (
     *(hello.router, runs.router, run.router, series.router, layers.router, histograms.router, findings.router),
     *(source.router, statistics.router, weight.router, tiles.router, marginals.router, order.router, filters.router),
-    *(spectrum.router, correlation.router, embedding.router, compare.router, events.router),
+    *(spectrum.router, correlation.router, difference.router, embedding.router, compare.router, events.router),
     page.router,  # takes whatever the others left
 )

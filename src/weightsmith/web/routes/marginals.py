@@ -39,5 +39,5 @@ def marginals(
             }
         )
 
-    body = here.results.result(("marginals", opened.content, index, axis, picture), compute, len)
+    body = here.results.result(("marginals", here.content(opened, picture), index, axis, picture), compute, len)
     return encoded(request, body, "application/json")

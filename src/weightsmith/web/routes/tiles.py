@@ -41,7 +41,7 @@ def tile(
     Level 0 gives single values, level k blocks of 2^k by 2^k of them. NaN is left out; a block of nothing else is NaN.
     """
     opened = here.library.source(source)
-    place = (opened.content, index, level, row, column, statistic, picture)
+    place = (here.content(opened, picture), index, level, row, column, statistic, picture)
     tag = f'"{xxhash.xxh3_128_hexdigest(" ".join(map(str, (VERSION, *place))).encode())}"'
     headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
     pyramid = here.pyramid(opened, index, picture)
