@@ -100,11 +100,12 @@ def measure(name: str, recipe: Recipe, values: str) -> Row:
     data = load_data(recipe)
     assert data.test is not None
     with tempfile.TemporaryDirectory() as folder:
+        recipe = recipe.override(["record=false"])
         model = None
         if recipe.kind.name == "sparse" and recipe.kind.options.get("method") == "wanda":
-            model = train(recipe.override(["record=false", "kind=continuous"]), store=folder, progress=False).model
+            model = train(recipe.override(["kind=continuous"]), store=folder, progress=False).model
             recipe = recipe.override(["init=kept"])
-        result = train(recipe.override(["record=false"]), store=folder, model=model, progress=False)
+        result = train(recipe, store=folder, model=model, progress=False)
         assert result.best is not None
         assert result.last is not None
         model = result.model

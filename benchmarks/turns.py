@@ -12,7 +12,7 @@ TURN = 0.05
 """Seconds of a turn, in which a rival is called again and again as in a loop of one model; at least three times."""
 
 
-def seconds(rivals: Mapping[str, Callable[[], object]], rounds: int = 7, turn: float = TURN) -> dict[str, float]:
+def seconds(rivals: Mapping[str, Callable[[], object]], rounds: int = 7) -> dict[str, float]:
     """Seconds of one call of each: the median over the rounds of the medians of its turns.
 
     Whatever else the machine does meets all rivals. The first call of each compiles and is not counted, nor is the
@@ -24,13 +24,13 @@ def seconds(rivals: Mapping[str, Callable[[], object]], rounds: int = 7, turn: f
     for _ in range(rounds):
         for name, call in rivals.items():
             time.sleep(REST)
-            taken[name].append(_turn(call, turn))
+            taken[name].append(_turn(call))
     return {name: median(times) for name, times in taken.items()}
 
 
-def _turn(call: Callable[[], object], length: float) -> float:
+def _turn(call: Callable[[], object]) -> float:
     call()
-    until = time.perf_counter() + length
+    until = time.perf_counter() + TURN
     taken: list[float] = []
     while time.perf_counter() < until or len(taken) < 3:
         start = time.perf_counter()

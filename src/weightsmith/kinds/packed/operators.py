@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.grad import conv2d_input
 
 from weightsmith.errors import InputError
-from weightsmith.kinds.packed.forms import FORMS, Floats, Geometry, floats
+from weightsmith.kinds.packed.forms import FORMS, Floats, Geometry, floats, optional_floats
 from weightsmith.packing import matrix_shape
 
 
@@ -65,7 +65,7 @@ def packed_linear(
     inputs: Tensor, parts: Sequence[Tensor], bias: Tensor | None, form: str, shape: Sequence[int]
 ) -> Tensor:
     """`call_linear` as an operator."""
-    return call_linear(inputs, FORMS[form].ready(parts, shape), None if bias is None else floats(bias), form, shape)
+    return call_linear(inputs, FORMS[form].ready(parts, shape), optional_floats(bias), form, shape)
 
 
 @packed_linear.register_fake
@@ -86,7 +86,7 @@ def packed_convolution(
     groups: int,
 ) -> Tensor:
     """`call_convolution` as an operator."""
-    ready, offset = FORMS[form].ready(parts, shape), None if bias is None else floats(bias)
+    ready, offset = FORMS[form].ready(parts, shape), optional_floats(bias)
     return call_convolution(inputs, ready, offset, form, shape, geometry_of(stride, padding, dilation, groups))
 
 

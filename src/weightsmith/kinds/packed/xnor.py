@@ -122,9 +122,9 @@ class XnorLayer(Layer):
     def _floats(self, words: Tensor) -> Tensor:
         weight, given = self._modules["weight"], self._parameters["bias"]
         assert isinstance(weight, PackedWeight)
-        bias = None if given is None else given.float()
         if unobserved(words):
-            return call_floats(words, weight.ready(), bias, weight.shape, self.alphabet, self.steps)
+            return call_floats(words, weight.ready(), self.shift(), weight.shape, self.alphabet, self.steps)
+        bias = None if given is None else given.float()
         first, *scale = weight.parts
         steps = self.geometry[:3]
         found: Tensor = floats_op(words, first, scale[0] if scale else None, bias, weight.shape, self.alphabet, *steps)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from weightsmith.kinds.packed.forms import Geometry, floats
+from weightsmith.kinds.packed.forms import Floats, Geometry, floats, optional_floats
 from weightsmith.kinds.packed.operators import geometry_of, output_size, unobserved
 from weightsmith.packing import Array
 
@@ -47,10 +47,6 @@ def _words(tensor: Tensor) -> Any:
     return tensor.numpy().view(np.uint64)
 
 
-def _optional(tensor: Tensor | None) -> Any:
-    return None if tensor is None else floats(tensor)
-
-
 def _as_tensor(words: Array) -> Tensor:
     found: Tensor = torch.from_numpy(words.view(np.int64))
     return found
@@ -70,11 +66,11 @@ def call_unpack(words: Tensor, channels: int) -> Tensor:
 
 
 def call_floats(
-    words: Tensor, ready: Any, bias: Tensor | None, shape: Sequence[int], alphabet: str, steps: Any
+    words: Tensor, ready: Any, bias: Floats | None, shape: Sequence[int], alphabet: str, steps: Any
 ) -> Tensor:
     """`scale * dot + bias`, float32; a linear layer where the words are rows."""
     weight, scale = ready
-    given = scale, _optional(bias)
+    given = scale, bias
     if words.dim() == 2:
         columns = prod(shape[1:])
         return torch.from_numpy(_kernels().linear(_words(words), weight, columns, *given, alphabet=alphabet))
@@ -145,8 +141,8 @@ def floats_op(
     dilation: Sequence[int],
 ) -> Tensor:
     """`call_floats` as an operator."""
-    ready = _words(weight), _optional(scale)
-    return call_floats(words, ready, bias, shape, alphabet, steps_of(stride, padding, dilation))
+    ready = _words(weight), optional_floats(scale)
+    return call_floats(words, ready, optional_floats(bias), shape, alphabet, steps_of(stride, padding, dilation))
 
 
 @floats_op.register_fake

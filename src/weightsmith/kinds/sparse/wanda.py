@@ -13,6 +13,7 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from weightsmith.errors import InputError
 from weightsmith.kinds.shares import check_sparsity
 from weightsmith.kinds.site import Site
+from weightsmith.kinds.sparse.magnitude import inputs_of_each
 from weightsmith.kinds.sparse.method import Clock, Evidence, Sparsifier
 from weightsmith.kinds.sparse.patterns import check_groups, keep_in_groups, set_masks
 from weightsmith.kinds.sparse.quiet import call, undisturbed
@@ -73,8 +74,8 @@ class Wanda(Sparsifier):
                 if self.n is not None and self.m is not None:
                     keep.append(keep_in_groups(rows, self.m, self.n))
                 else:
-                    left = max(1, inputs - round((self.sparsity or 0.0) * inputs))
-                    keep.append(keep_in_groups(rows, max(inputs, 1), min(left, inputs)))
+                    left = inputs_of_each(inputs - round((self.sparsity or 0.0) * inputs), 1, inputs)
+                    keep.append(keep_in_groups(rows, max(inputs, 1), left))
             set_masks(sites, keep)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+from anyio import to_thread
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 
@@ -29,8 +30,6 @@ BINS = 32
 )
 async def statistics(here: Here, source: str) -> StreamingResponse:
     """Events `weight` in the order in which weights are done, then `done`, or `failed` with one line."""
-    from anyio import to_thread
-
     opened = await to_thread.run_sync(here.library.source, source)
     here.work.refuse_crowd()
 

@@ -77,6 +77,11 @@ def floats(tensor: Tensor) -> Floats:
     return found
 
 
+def optional_floats(tensor: Tensor | None) -> Floats | None:
+    """The same of what may not be there."""
+    return None if tensor is None else floats(tensor)
+
+
 def tensor(values: NDArray[np.generic]) -> Tensor:
     """The array as a tensor, which may share its memory; a read-only one is copied."""
     contiguous = np.ascontiguousarray(values).reshape(values.shape)  # it gives scalars an axis
