@@ -1,6 +1,7 @@
 """Every view with real data, in both themes, without a complaint of the browser or of axe."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,7 @@ def test_numbers_of_the_table_are_those_of_the_file(tab: Any, server: Any, world
     page = tab.open(place(server, "table"))
     weights = load_file(world.snapshot(run["id"]))
     row = page.get_by_role("row").filter(has_text="hidden.0.weight")
+    expect(row.get_by_role("cell").nth(6)).to_have_text(re.compile(r"\d"))  # its statistics have come
     expect(row.locator(".pending")).to_have_count(0)
     cells = [text.replace("\N{MINUS SIGN}", "-") for text in row.get_by_role("cell").all_inner_texts()]
     values = weights["hidden.0.weight"].astype("f8")
