@@ -5,6 +5,7 @@ import { address } from "../api/client";
 import { useConnection } from "../api/connection";
 import type { Marginals, Matrix, Maybe } from "../api/types";
 import { useData } from "../api/data";
+import { useWidth } from "../parts/width";
 import { setParams, useRoute } from "../router";
 import { diverging, type Scale } from "../scales";
 import { exact, number } from "../text";
@@ -68,7 +69,7 @@ export function Heatmap(props: Props) {
   const { source, index, arrangement, matrix, statistic, reach, rows, outliers, cell, brushing, label, link, readoutId = "readout" } = props;
   const canvas = useRef<HTMLCanvasElement>(null);
   const readout = useRef<HTMLSpanElement>(null);
-  const [width, setWidth] = useState(0);
+  const width = useWidth(canvas);
   const [overview, setOverview] = useState(0);
   const [failure, setFailure] = useState("");
   const { colors } = useTheme();
@@ -198,14 +199,6 @@ export function Heatmap(props: Props) {
     const near = Math.max(camera.current?.scale ?? 0, 64);
     look(kept({ row: target.row + 0.5, column: target.column + 0.5, scale: near }, grid, now.size));
   };
-
-  useLayoutEffect(() => {
-    const element = canvas.current!;
-    const observer = new ResizeObserver(() => setWidth(element.clientWidth));
-    observer.observe(element);
-    setWidth(element.clientWidth);
-    return () => observer.disconnect();
-  }, []);
 
   useLayoutEffect(() => {
     if (!width) return;

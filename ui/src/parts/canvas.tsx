@@ -1,7 +1,8 @@
 /** A canvas as wide as its place and sharp on any screen, drawn again when its size, the theme or what it shows changes. */
 
-import { useLayoutEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import { type Colors, useTheme } from "../theme";
+import { useWidth } from "./width";
 
 export interface Frame {
   context: CanvasRenderingContext2D;
@@ -32,17 +33,9 @@ const FONT = "12px system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', sa
 
 export function Canvas({ height, label, draw, onHover, onPick, onBrush, onKey, className = "" }: Props) {
   const canvas = useRef<HTMLCanvasElement>(null);
-  const [width, setWidth] = useState(0);
+  const width = useWidth(canvas);
   const { colors } = useTheme();
   const start = useRef<Point | null>(null);
-
-  useLayoutEffect(() => {
-    const element = canvas.current!;
-    const observer = new ResizeObserver(() => setWidth(element.clientWidth));
-    observer.observe(element);
-    setWidth(element.clientWidth);
-    return () => observer.disconnect();
-  }, []);
 
   useLayoutEffect(() => {
     const element = canvas.current!;
