@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from weightsmith.errors import InputError
-from weightsmith.names import choose, matches, suggestion
+from weightsmith.names import by_depth, choose, matches, suggestion
 
 
 @pytest.mark.parametrize(
@@ -45,3 +45,11 @@ def test_choosing_an_unknown_name_says_what_was_given_and_what_is_allowed():
 def test_what_is_no_name_is_named():
     with pytest.raises(InputError, match="unknown kind '3'"):
         choose(3, ["binary"], "kind")
+
+
+def test_numbers_count_and_words_keep_their_order():
+    names = ["embed", "layer.0.k", "layer.1.k", "layer.10.k", "layer.2.k", "layer.10.b", "head"]
+    assert by_depth(names) == ["embed", "layer.0.k", "layer.1.k", "layer.2.k", "layer.10.k", "layer.10.b", "head"]
+    assert by_depth(["b1", "a2", "a1", "b0"]) == ["b0", "b1", "a1", "a2"]
+    assert by_depth(["1", "a", "0.12.x", "0.5.x", ""]) == ["", "0.5.x", "0.12.x", "1", "a"]
+    assert sorted(by_depth(names)) == sorted(names)

@@ -1,12 +1,15 @@
-"""Names and how people refer to them: shell patterns over weight names, and suggestions for mistyped ones."""
+"""Names and how people refer to them: shell patterns, suggestions for mistyped ones, and their order by depth."""
 
 import difflib
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 
 from weightsmith.errors import InputError
 
 Patterns = str | Iterable[str]
+
+_NUMBER = re.compile(r"(\d+)")
 
 
 def matches(name: str, patterns: Patterns) -> bool:
@@ -42,3 +45,21 @@ def printable(text: str) -> str:
     Names come from files that strangers wrote; raw escapes could recolor, erase or retitle a reader's terminal.
     """
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def by_depth(names: Sequence[str]) -> list[str]:
+    """The names in the order of their first appearance, save that numbers count: `layer.2` comes before `layer.10`.
+
+    Files often list their weights by the alphabet; words keep the file's order, numbers under the same words do not.
+    """
+    first: dict[str, int] = {}
+
+    def key(name: str) -> tuple[int, ...]:
+        parts = _NUMBER.split(name)
+        prefixes = ("".join(parts[: i + 1]) for i in range(len(parts)))
+        return tuple(
+            int(part) if i % 2 else first.setdefault(prefix, len(first))
+            for i, (part, prefix) in enumerate(zip(parts, prefixes, strict=True))
+        )
+
+    return [name for _, name in sorted([(key(name), name) for name in names], key=lambda pair: pair[0])]

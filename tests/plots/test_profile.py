@@ -3,16 +3,8 @@ import pytest
 
 from weightsmith.errors import InputError
 from weightsmith.plots import NothingToDrawError, draw, profile
-from weightsmith.plots.depth import blocks, by_depth, families, family
+from weightsmith.plots.depth import blocks, families, family
 from weightsmith.plots.style import DARK, LIGHT
-
-
-def test_numbers_count_and_words_keep_their_order():
-    names = ["embed", "layer.0.k", "layer.1.k", "layer.10.k", "layer.2.k", "layer.10.b", "head"]
-    assert by_depth(names) == ["embed", "layer.0.k", "layer.1.k", "layer.2.k", "layer.10.k", "layer.10.b", "head"]
-    assert by_depth(["b1", "a2", "a1", "b0"]) == ["b0", "b1", "a1", "a2"]
-    assert by_depth(["1", "a", "0.12.x", "0.5.x", ""]) == ["", "0.5.x", "0.12.x", "1", "a"]
-    assert sorted(by_depth(names)) == sorted(names)
 
 
 def test_siblings_share_a_family_and_a_short_label():

@@ -1,4 +1,4 @@
-"""The order of a model's weights by depth, told from their names, and which of them are siblings."""
+"""Which weights of a model are siblings in its layers, told from their names."""
 
 import re
 from collections.abc import Sequence
@@ -9,24 +9,6 @@ _NUMBER = re.compile(r"(\d+)")
 
 TICKS = 16
 """Layers whose number an axis has room for."""
-
-
-def by_depth(names: Sequence[str]) -> list[str]:
-    """The names in the order of their first appearance, save that numbers count: `layer.2` comes before `layer.10`.
-
-    Files often list their weights by the alphabet; words keep the file's order, numbers under the same words do not.
-    """
-    first: dict[str, int] = {}
-
-    def key(name: str) -> tuple[int, ...]:
-        parts = _NUMBER.split(name)
-        prefixes = ("".join(parts[: i + 1]) for i in range(len(parts)))
-        return tuple(
-            int(part) if i % 2 else first.setdefault(prefix, len(first))
-            for i, (part, prefix) in enumerate(zip(parts, prefixes, strict=True))
-        )
-
-    return [name for _, name in sorted([(key(name), name) for name in names], key=lambda pair: pair[0])]
 
 
 def family(name: str) -> str:

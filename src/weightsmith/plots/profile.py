@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from weightsmith.analysis import standing_out
 from weightsmith.analysis.profile import CRITERIA, DEFAULTS
 from weightsmith.analysis.profile import profile as measure
-from weightsmith.names import Patterns, choose, matches
+from weightsmith.names import Patterns, by_depth, choose, matches
 from weightsmith.plots import style
-from weightsmith.plots.depth import blocks, by_depth, families, family
+from weightsmith.plots.depth import blocks, families, family
 from weightsmith.plots.style import Theme, count_of, number, shown
 from weightsmith.plots.subject import NothingToDrawError, matrices
 

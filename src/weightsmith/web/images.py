@@ -3,7 +3,7 @@
 import math
 
 from weightsmith.analysis.images import ImageShape, kernel_shape, pixel_shapes
-from weightsmith.plots.depth import by_depth
+from weightsmith.names import by_depth
 from weightsmith.web.library import Opened
 from weightsmith.weight import MATRIX_ROLES
 

@@ -4,8 +4,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from weightsmith.names import printable
-from weightsmith.plots.depth import by_depth
+from weightsmith.names import by_depth, printable
 from weightsmith.sources import Weight
 from weightsmith.web.answer import answer
 from weightsmith.web.served import Here
