@@ -170,6 +170,7 @@ def test_truncate_cuts_everything_after_a_step(store, begin):
     assert read.series("loss").values.tolist() == [step / 2 for step in range(14)]
     assert [event.step for event in read.events()] == [0, 3, 6, 9, 12]
     assert [step for step, _ in read.sketches("fc.weight")] == [0, 3, 6, 9, 12]
+    assert [step for step, _ in read.sketches("fc.weight", most=3)] == [0, 6, 12]
     assert [snapshot.step for snapshot in read.snapshots()] == [0, 3, 6, 9, 12]
     assert len(list((run.files / "snapshots").iterdir())) == 5
     run.write(series={("loss", None): ([14], [7.0])})

@@ -3,10 +3,13 @@
 import gzip
 import itertools
 import json
+import math
 import random
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from weightsmith.web.answer import as_json, numbers
 
@@ -29,8 +32,8 @@ def built(tmp_path, monkeypatch):
 def test_json_has_an_etag_and_is_not_sent_twice(client):
     first = client.get("/api/sources/f0")
     tag = first.headers["etag"]
-    for given in (tag, f'"other", {tag}', "*"):
-        again = client.get("/api/sources/f0", headers={"if-none-match": given})
+    for known in (tag, f'"other", {tag}', "*"):
+        again = client.get("/api/sources/f0", headers={"if-none-match": known})
         assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
     assert client.get("/api/sources/f0", headers={"if-none-match": '"other"'}).status_code == 200
 
@@ -62,6 +65,14 @@ def test_numbers_are_rounded_to_significant_digits():
         0.0,
     ]
     assert numbers(np.zeros((2, 0))) == [[], []]
+
+
+@given(st.floats(1e-12, 1e18), st.sampled_from([-1, 1]), st.integers(4, 9))
+def test_rounded_numbers_are_the_ones_that_their_text_names(size, sign, digits):
+    value = sign * size
+    kept = numbers(np.array([value]), digits)[0]
+    assert len(repr(kept).strip("-0.").replace(".", "").partition("e")[0].strip("0")) <= digits
+    assert abs(kept - value) <= 0.5000001 * 10.0 ** (math.floor(math.log10(size)) + 1 - digits)
 
 
 def test_the_page_is_served_and_kept(client, built):

@@ -62,8 +62,12 @@ class Run(RunSummary):
             self._check_exists(connection)
             return series_keys(connection, self.id)
 
-    def sketches(self, weight: str, quantity: Quantity = "weight") -> "list[tuple[int, Sketch]]":
-        """Steps and sketches of one weight or of its gradient, by step."""
+    def sketches(
+        self, weight: str, quantity: Quantity = "weight", most: int | None = None
+    ) -> "list[tuple[int, Sketch]]":
+        """Steps and sketches of one weight or of its gradient, by step; of more than `most`, as many evenly spread."""
+        import numpy as np
+
         from weightsmith.sketch import Sketch
 
         table = schema.sketches
@@ -72,6 +76,8 @@ class Run(RunSummary):
         with self._database.read() as connection:
             self._check_exists(connection)
             rows = connection.execute(query).all()
+        if most is not None and len(rows) > most:
+            rows = [rows[place] for place in np.linspace(0, len(rows) - 1, most).astype(int)]
         return [(step, Sketch.from_bytes(payload)) for step, payload in rows]
 
     def sketched(self) -> frozenset[Quantity]:

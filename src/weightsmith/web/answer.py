@@ -70,9 +70,7 @@ def numbers(values: NDArray[Any], digits: int | None = None) -> list[Any]:
     """
     wide = np.asarray(values, np.float64)
     good = np.isfinite(wide)
-    listed: list[Any] = wide.tolist()
-    if digits is not None:
-        listed = _rounded(listed, digits)
+    listed: list[Any] = (wide if digits is None else _rounded(wide, digits)).tolist()
     return listed if good.all() else finite(listed)
 
 
@@ -102,10 +100,17 @@ def finite(value: Any) -> Any:
     return value if value is None or isinstance(value, (str, int)) else finite(_plain(value))
 
 
-def _rounded(value: Any, digits: int) -> Any:
-    if isinstance(value, list):
-        return [_rounded(item, digits) for item in value]
-    return float(f"{value:.{digits}g}")
+def _rounded(values: NDArray[np.float64], digits: int) -> NDArray[np.float64]:
+    """The nearest numbers that are written with so many digits.
+
+    Up to 22 a power of ten is exact in float64, and the quotient or product of a whole number with it is therefore the
+    very number that a decimal text stands for. Numbers that need larger ones are left as they are.
+    """
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        places = digits - 1 - np.floor(np.log10(np.abs(values)))
+        powers = 10.0 ** np.minimum(np.abs(places), 22)
+        rounded = np.where(places > 0, np.rint(values * powers) / powers, np.rint(values / powers) * powers)
+    return np.where(np.abs(places) <= 22, rounded, values)
 
 
 def _plain(value: Any) -> Any:

@@ -33,10 +33,8 @@ def histograms(
     found = here.library.run(store, run)
 
     def compute() -> bytes:
-        sketches = found.sketches(weight, quantity)
-        if len(sketches) > STEPS:
-            sketches = [sketches[place] for place in np.linspace(0, len(sketches) - 1, STEPS).astype(int)]
-        return as_json({"weight": weight, "quantity": quantity, **_rows(sketches, bins)})
+        rows = _rows(found.sketches(weight, quantity, STEPS), bins)
+        return as_json({"weight": weight, "quantity": quantity, **rows})
 
     key = ("histograms", store, run, found.updated, weight, quantity, bins)
     return encoded(request, here.results.result(key, compute, len), "application/json")
