@@ -1,0 +1,117 @@
+"""What 50 open pages cost a training that they follow: `python benchmarks/followers.py [SECONDS]`.
+
+Steps a second of a training on one thread, alone, with 50 clients for `SECONDS` (120), and alone again. A client does
+what the page does: it listens to the events, and asks for the run and its curves when one comes, four times a second at
+most, with ETags. The clients run in a process of their own at the lowest priority, as if on other machines.
+"""
+
+import http.client
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from contextlib import closing
+from pathlib import Path
+
+from page import Listener, cpu_seconds, server
+from weightsmith.store import Store
+
+CLIENTS = 50
+TRAINING = ["budget.epochs=1000000", "model.hidden=[512,512]", "record.snapshots=false"]
+
+
+class Follower(threading.Thread):
+    """One page on a live run; counts its answers by status."""
+
+    def __init__(self, port: int, run: str, answers: "Counter[int]") -> None:
+        super().__init__(daemon=True)
+        self._listener = Listener(port)
+        self._port, self._answers = port, answers
+        self._base = f"/api/stores/s0/runs/{run}"
+        self._tags: dict[str, str] = {}
+
+    def run(self) -> None:
+        """Follow until the process ends."""
+        self._listener.start()
+        seen = 0
+        while True:
+            time.sleep(0.25)
+            if len(self._listener.told) > seen:
+                seen = len(self._listener.told)
+                self._ask(self._base)
+                self._ask(f"{self._base}/series?name=loss&name=train_loss&name=val_loss&points=1200")
+
+    def _ask(self, address: str) -> None:
+        with closing(http.client.HTTPConnection("127.0.0.1", self._port, timeout=60)) as connection:
+            headers = {"Accept-Encoding": "gzip", "If-None-Match": self._tags.get(address, "")}
+            connection.request("GET", address, headers=headers)
+            answer = connection.getresponse()
+            answer.read()
+            self._tags[address] = answer.getheader("ETag") or ""
+            self._answers[answer.status] += 1
+
+
+def follow(port: int, run: str, seconds: float) -> None:
+    """Be 50 pages for a while, and say what was answered."""
+    os.nice(19)
+    answers: Counter[int] = Counter()
+    followers = [Follower(port, run, answers) for _ in range(CLIENTS)]
+    for follower in followers:
+        follower.start()
+    time.sleep(seconds)
+    print(f"answers by status: {dict(answers)}", flush=True)
+    os._exit(0)
+
+
+def speed(store: Store, run: str, seconds: float) -> float:
+    """Steps a second over a stretch of time."""
+    first, start = store.last_step(run), time.perf_counter()
+    time.sleep(seconds)
+    last, end = store.last_step(run), time.perf_counter()
+    assert first is not None
+    assert last is not None
+    return (last - first) / (end - start)
+
+
+def begun(store: Store) -> str:
+    """The run, once it has taken a step."""
+    while True:
+        for run in store.runs():
+            if store.last_step(run.id):
+                return run.id
+        time.sleep(0.2)
+
+
+def main(seconds: float) -> None:
+    with tempfile.TemporaryDirectory() as folder, Store.open(Path(folder)) as store:
+        command = [sys.executable, "-m", "weightsmith", "train", "--quiet", "--store", folder]
+        command += [part for setting in TRAINING for part in ("--set", setting)]
+        training = subprocess.Popen(command, stdout=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"})
+        try:
+            with server(Path(folder)) as (port, pid):
+                run = begun(store)
+                time.sleep(10)
+                before = speed(store, run, seconds / 2)
+                spent = cpu_seconds(pid)
+                pages = subprocess.Popen([sys.executable, __file__, str(port), run, str(seconds + 10)])
+                time.sleep(5)
+                watched = speed(store, run, seconds)
+                pages.wait()
+                share = (cpu_seconds(pid) - spent) / (seconds + 10)
+                after = speed(store, run, seconds / 2)
+        finally:
+            training.terminate()
+            training.wait()
+    slower = 1 - watched / ((before + after) / 2)
+    print(f"steps a second alone {before:.0f} and {after:.0f}, with {CLIENTS} pages {watched:.0f}: {slower:.1%} slower")
+    print(f"the server took {share:.0%} of a core")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) == 4:
+        follow(int(sys.argv[1]), sys.argv[2], float(sys.argv[3]))
+    else:
+        main(float(sys.argv[1]) if len(sys.argv) > 1 else 120.0)
