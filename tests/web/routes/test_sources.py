@@ -226,6 +226,14 @@ def test_a_file_that_fails_in_the_middle_of_its_statistics_says_so(client, weigh
 
     monkeypatch.setattr("weightsmith.web.routes.statistics.scan", fail)
     assert events_of(client.get("/api/sources/f0/statistics")) == [("failed", {"message": "model.safetensors: broken"})]
+    monkeypatch.undo()  # and the next who asks is not told the same
+    assert [kind for kind, _ in events_of(client.get("/api/sources/f0/statistics"))] == [*3 * ["weight"], "done"]
+
+
+def test_statistics_are_made_once_for_all_who_ask(client, monkeypatch):
+    first = client.get("/api/sources/f0/statistics").content
+    monkeypatch.setattr("weightsmith.web.routes.statistics.scan", lambda *_, **__: pytest.fail("scanned again"))
+    assert client.get("/api/sources/f0/statistics").content == first
 
 
 def test_values_that_no_array_can_hold_have_a_reason(serve, tmp_path):
