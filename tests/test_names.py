@@ -3,6 +3,7 @@ import fnmatch
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
 from weightsmith.errors import InputError
 from weightsmith.names import by_depth, choose, matches, suggestion
@@ -53,3 +54,11 @@ def test_numbers_count_and_words_keep_their_order():
     assert by_depth(["b1", "a2", "a1", "b0"]) == ["b0", "b1", "a1", "a2"]
     assert by_depth(["1", "a", "0.12.x", "0.5.x", ""]) == ["", "0.5.x", "0.12.x", "1", "a"]
     assert sorted(by_depth(names)) == sorted(names)
+
+
+def test_layers_of_a_recurrent_network_come_one_after_the_other():
+    model = [name for name, _ in nn.LSTM(3, 4, num_layers=3, bidirectional=True).named_parameters(prefix="lstm")]
+    by_alphabet = sorted(["head.weight", *model])
+    found = by_depth(by_alphabet)
+    assert [name.partition("_l")[2].partition("_")[0] for name in found] == ["", *4 * 2 * ["0"], *8 * ["1"], *8 * ["2"]]
+    assert by_depth(by_depth(by_alphabet)) == found

@@ -11,6 +11,9 @@ Patterns = str | Iterable[str]
 
 _NUMBER = re.compile(r"(\d+)")
 
+_RECURRENT = re.compile(r"((?:weight|bias)_[a-z]{2})_l(\d+)(_reverse)?$")
+"""How PyTorch calls the weights of a recurrent layer: `weight_ih_l0`, `bias_hh_l1_reverse`."""
+
 
 def matches(name: str, patterns: Patterns) -> bool:
     """Whether a dotted weight name matches one of the shell patterns (`*`, `?`, `[...]`).
@@ -51,11 +54,12 @@ def by_depth(names: Sequence[str]) -> list[str]:
     """The names in the order of their first appearance, save that numbers count: `layer.2` comes before `layer.10`.
 
     Files often list their weights by the alphabet; words keep the file's order, numbers under the same words do not.
+    The number of a recurrent layer, which stands last in a name (`weight_ih_l0`), counts as if it stood before.
     """
     first: dict[str, int] = {}
 
     def key(name: str) -> tuple[int, ...]:
-        parts = _NUMBER.split(name)
+        parts = _NUMBER.split(_RECURRENT.sub(r"l\2\3.\1", name))
         prefixes = ("".join(parts[: i + 1]) for i in range(len(parts)))
         return tuple(
             int(part) if i % 2 else first.setdefault(prefix, len(first))
