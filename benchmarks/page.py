@@ -1,9 +1,10 @@
 """The server of the page, over HTTP as a browser asks it: `python benchmarks/page.py [SECONDS]`.
 
-Makes a float32 matrix of 8192 x 28672 in a temporary folder (`TMPDIR`) and a store with one run, starts
+Makes two float32 matrices of 8192 x 28672 in a temporary folder (`TMPDIR`) and a store with one run, starts
 `weightsmith ui` in a process of its own, and measures:
 
-- tiles: from the request to the last byte, for different tiles of each level, none of which was asked for before;
+- tiles: from the request to the last byte, for different tiles of each level, none of which was asked for before; of
+  the matrix as it is, with its rows in the order of their norms, and less the matrix of another file;
 - idle: processor time of the server while one page listens and nothing happens;
 - live: from a committed write of a run to the event at each of 50 listening clients, and what they cost the server.
 """
@@ -26,6 +27,12 @@ from weightsmith.sources import write_safetensors
 from weightsmith.store import RunWriter, Store
 
 SHAPE = (8192, 28672)
+ALL = ("maximum", "minimum", "magnitude", "mean")
+PICTURES = (
+    ("as it is", "", ALL),
+    ("rows by norm", "&rows=norm", ("magnitude",)),
+    ("difference", "&against=f1&show=difference", ("magnitude",)),
+)
 TILES = 60
 CLIENTS = 50
 IDLE = 20.0
@@ -54,31 +61,31 @@ def shown(times: list[float]) -> str:
     return f"{len(times):5d} measured, median {middle:7.1f} ms, 95th percentile {late:7.1f} ms"
 
 
-def measure_tiles(port: int) -> None:
+def measure_tiles(port: int, what: str, parameters: str, statistics: tuple[str, ...]) -> None:
+    """Tiles of each level; `parameters` say in which order, and against which other file."""
     random = np.random.default_rng(0)
     with closing(http.client.HTTPConnection("127.0.0.1", port)) as connection:
 
         def ask(address: str) -> float:
             start = time.perf_counter()
-            connection.request("GET", f"/api/sources/f0/weights/0/tiles/{address}")
+            connection.request("GET", f"/api/sources/f0/weights/0/tiles/{address}{parameters}")
             response = connection.getresponse()
             body = response.read()
             assert response.status == 200, body
             return time.perf_counter() - start
 
-        print(f"{'the pass that all coarse levels come from':<44}{ask('7/0/0?statistic=mean') * 1e3:7.1f} ms")
+        print(f"{what + ': the pass for all coarse levels':<44}{ask('7/0/0?statistic=mean'):7.2f} s")
         ask("0/0/0?statistic=mean")
         ask("1/0/0?statistic=mean")  # compiled kernels are loaded
         everything = []
         for level in range(8):
             down, across = (-(-length // (256 << level)) for length in SHAPE)
             places = [f"{level}/{r}/{c}" for r in range(down) for c in range(across)]
-            wanted = [f"{p}?statistic={s}" for p in places for s in ("maximum", "minimum", "magnitude", "mean")]
-            chosen = random.permutation(wanted)[:TILES]
-            times = [ask(address) for address in chosen]
+            wanted = [f"{p}?statistic={s}" for p in places for s in statistics]
+            times = [ask(address) for address in random.permutation(wanted)[:TILES]]
             everything += times
-            print(f"tiles of level {level:<29}{shown(times)}")
-        print(f"{'tiles of all levels':<44}{shown(everything)}")
+            print(f"  tiles of level {level:<27}{shown(times)}")
+        print(f"{'  tiles of all levels':<44}{shown(everything)}", flush=True)
 
 
 class Listener(threading.Thread):
@@ -126,12 +133,15 @@ def measure_live(port: int, pid: int, writer: RunWriter, seconds: float) -> None
 
 def main(seconds: float) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        file, store = Path(folder) / "large.safetensors", Path(folder) / "runs"
-        write_safetensors(file, {"w": np.random.default_rng(0).standard_normal(SHAPE, dtype=np.float32)})
+        files = [Path(folder) / name for name in ("large.safetensors", "other.safetensors")]
+        for seed, file in enumerate(files):
+            write_safetensors(file, {"w": np.random.default_rng(seed).standard_normal(SHAPE, dtype=np.float32)})
+        store = Path(folder) / "runs"
         with Store.open(store) as opened:
             writer = opened.create_run(name="live", recipe=None, environment={}, weights=[])
-            with server(store, file) as (port, pid):
-                measure_tiles(port)
+            with server(store, *files) as (port, pid):
+                for picture in PICTURES:
+                    measure_tiles(port, *picture)
                 quiet = Listener(port)
                 quiet.start()
                 time.sleep(6)
