@@ -1,6 +1,7 @@
 """One file for each thing that can be asked for; each holds a `router`."""
 
 from weightsmith.web.routes import (
+    changes,
     compare,
     correlation,
     difference,
@@ -17,6 +18,7 @@ from weightsmith.web.routes import (
     run,
     runs,
     series,
+    side_by_side,
     source,
     spectrum,
     statistics,
@@ -27,6 +29,7 @@ from weightsmith.web.routes import (
 ROUTERS = (
     *(hello.router, runs.router, run.router, series.router, layers.router, histograms.router, findings.router),
     *(source.router, statistics.router, weight.router, tiles.router, marginals.router, order.router, filters.router),
-    *(spectrum.router, correlation.router, difference.router, embedding.router, compare.router, events.router),
+    *(spectrum.router, correlation.router, difference.router, embedding.router, events.router),
+    *(compare.router, changes.router, side_by_side.router),
     page.router,  # takes whatever the others left
 )
