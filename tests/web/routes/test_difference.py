@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from weightsmith.sources import write_safetensors
+from weightsmith.weight import WeightInfo
 
 
 def tile_of(response):
@@ -31,13 +32,35 @@ def test_other_steps_of_a_run_are_counterparts(client, record, small):
     key = record()
     base = f"/api/sources/s0~{key}~1000/weights/0"
     found = client.get(f"{base}/counterparts").json()["counterparts"]
-    assert [(one["source"], one["step"]) for one in found] == [(f"s0~{key}~0", 0)]
+    assert [(one["group"], one["source"], one["step"]) for one in found] == [("steps", f"s0~{key}~0", 0)]
     tile = tile_of(client.get(f"{base}/tiles/0/0/0", params={"against": f"s0~{key}~0"}))
     np.testing.assert_array_equal(tile, small * 2 - small)
     facts = client.get(f"{base}/difference", params={"against": f"s0~{key}~0"}).json()
     assert facts["relative"] == pytest.approx(1.0)
     assert facts["statistics"]["norm"] == pytest.approx(np.linalg.norm(small.astype(float)))
     assert facts["statistics"]["zeros"] == 0
+
+
+def test_other_runs_with_such_a_weight_are_counterparts(client, record, store, small, monkeypatch):
+    older, newer = record("older"), record("newer")
+    writer = store.create_run(
+        name="shape", recipe=None, environment={}, weights=[WeightInfo("fc.weight", (3, 3), "float32", "linear")]
+    )
+    writer.snapshot(5, {"fc.weight": np.zeros((3, 3), np.float32)})
+    writer.finish("completed")
+    base = f"/api/sources/s0~{newer}~1000/weights/0"
+    found = client.get(f"{base}/counterparts").json()["counterparts"]
+    assert [(one["group"], one["step"]) for one in found] == [("steps", 0), ("runs", 1000)]
+    assert found[1]["label"] == "older"
+    other = f"s0~{older}~1000"
+    tile = tile_of(client.get(f"{base}/tiles/0/0/0", params={"against": other}))
+    np.testing.assert_array_equal(tile, np.zeros_like(small))
+    monkeypatch.setattr("weightsmith.web.routes.difference.RUNS", 0)
+    assert len(client.get(f"{base}/counterparts").json()["counterparts"]) == 1
+    found = client.get(f"{base}/counterparts", params={"also": other}).json()["counterparts"]
+    assert [one["source"] for one in found[1:]] == [other]
+    for nothing in ("s0~none~3", "f9", "../x"):
+        assert len(client.get(f"{base}/counterparts", params={"also": nothing}).json()["counterparts"]) == 1
 
 
 def test_tiles_and_margins_of_the_difference_and_of_the_other(files, small):

@@ -1,14 +1,16 @@
-"""`.../counterparts` and `.../difference`: a weight beside the one of its name at another step or in another file."""
+"""`.../counterparts` and `.../difference`: a weight beside the one of its name at another step, run or file."""
 
+import itertools
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
 
 from anyio import to_thread
 from fastapi import APIRouter, Query, Request, Response
 
 from weightsmith.analysis.difference import sketch_of
-from weightsmith.errors import WeightsmithError
+from weightsmith.errors import UnknownRunError, WeightsmithError
 from weightsmith.names import printable
+from weightsmith.sources import Weight
 from weightsmith.web.answer import answer, as_json, encoded, number
 from weightsmith.web.library import Opened, snapshot_id
 from weightsmith.web.picture import Picture
@@ -20,14 +22,24 @@ from weightsmith.web.work import Check
 router = APIRouter()
 
 
+RUNS = 40
+"""Newest runs of each store that are looked at for a weight of the same name and shape."""
+
+Reference = Annotated[str | None, Query(max_length=100)]
+
+
 @router.get("/api/sources/{source}/weights/{index}/counterparts")
-def counterparts(request: Request, here: Here, source: str, index: Index) -> Response:
-    """Where a weight can be compared: other steps of its run, and files with a weight of its name and shape."""
+def counterparts(request: Request, here: Here, source: str, index: Index, also: Reference = None) -> Response:
+    """Where there is a weight of this name and shape: at other steps of its run, in the newest other runs, in files.
+
+    `group` is `steps`, `runs` or `files`. `also` names a snapshot that is looked at however old its run is.
+    """
     opened = here.library.source(source)
     weight = opened.weight(index)
-    files = {key: _holds(here, key, weight.name, weight.shape) for key in here.library.files if key != source}
-    found = [{"source": key, "label": label, "step": None} for key, label in files.items() if label is not None]
-    return answer(request, {"counterparts": [*_steps(here, opened), *found]})
+    found = [*_steps(here, opened), *_runs(here, opened, weight), *_files(here, opened, weight)]
+    if also is not None and also not in (opened.id, *(one["source"] for one in found)):
+        found += _older(here, also, weight)
+    return answer(request, {"counterparts": found})
 
 
 @router.get("/api/sources/{source}/weights/{index}/difference")
@@ -64,14 +76,47 @@ def _steps(here: Served, opened: Opened) -> Iterator[dict[str, Any]]:
     for snapshot in opened.run.snapshots():
         key = snapshot_id(store, opened.run.id, snapshot.step)
         if key != opened.id:
-            yield {"source": key, "label": printable(snapshot.label), "step": snapshot.step}
+            yield _entry("steps", key, snapshot.label, snapshot.step)
 
 
-def _holds(here: Served, key: str, name: str, shape: tuple[int, ...]) -> str | None:
-    """The label of a file that has such a weight; a file that cannot be read now has none."""
+def _runs(here: Served, opened: Opened, weight: Weight) -> Iterator[dict[str, Any]]:
+    """The last snapshots of other runs, newest first; what a run says of its weights tells without opening any."""
+    own = opened.id.rpartition("~")[0]
+    for key, store in here.library.stores.items():
+        for summary in itertools.islice(store.runs(), RUNS):
+            if f"{key}~{summary.id}" == own:
+                continue
+            try:
+                run = store.run(summary.id)
+                last = max((one.step for one in run.snapshots()), default=None)
+            except UnknownRunError:  # deleted since the list was read
+                continue
+            if last is not None and any((one.name, one.shape) == (weight.name, weight.shape) for one in run.weights):
+                yield _entry("runs", snapshot_id(key, run.id, last), run.name or run.id, last)
+
+
+def _files(here: Served, opened: Opened, weight: Weight) -> Iterator[dict[str, Any]]:
+    for key in here.library.files:
+        if key != opened.id:
+            found = _holding(here, key, weight)
+            if found is not None:
+                yield _entry("files", key, found.source.label, None, found.tag)
+
+
+def _older(here: Served, source: str, weight: Weight) -> Iterator[dict[str, Any]]:
+    found = _holding(here, source, weight)
+    if found is not None and found.run is not None:
+        yield _entry("runs", found.id, found.run.name or found.run.id, int(found.id.rpartition("~")[2]))
+
+
+def _holding(here: Served, source: str, weight: Weight) -> Opened | None:
+    """The weights of an id if they hold such a weight and can be read now."""
     try:
-        opened = here.library.source(key)
+        opened = here.library.source(source)
     except (WeightsmithError, OSError):
         return None
-    has = any(weight.name == name and weight.shape == shape for weight in opened.weights)
-    return printable(opened.source.label) if has else None
+    return opened if any((one.name, one.shape) == (weight.name, weight.shape) for one in opened.weights) else None
+
+
+def _entry(group: str, source: str, label: str, step: int | None, content: str | None = None) -> dict[str, Any]:
+    return {"source": source, "content": content, "group": group, "label": printable(label), "step": step}
