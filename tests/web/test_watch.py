@@ -233,3 +233,39 @@ def test_too_many_listeners_are_sent_away(store, monkeypatch):
         watcher.refuse_crowd()
 
     run(scenario)
+
+
+def test_a_file_that_becomes_another_is_told_once_it_is_written():
+    tags = {"f0": ("a", "a"), "f1": ("x", "x")}
+    files = watch._Files(lambda: dict(tags))
+    assert files.look() == files.look() == []
+    tags["f0"] = ("a", "b")
+    assert files.look() == []  # perhaps half written
+    tags["f0"] = ("a", "c")
+    assert files.look() == []
+    assert files.look() == [{"source": "f0", "content": "c"}]
+    tags["f0"] = ("c", "c")  # opened anew
+    assert files.look() == files.look() == []
+    tags["f1"] = ("x", None)
+    assert [files.look(), files.look()] == [[], [{"source": "f1", "content": None}]]
+
+
+def test_a_file_that_changed_before_the_first_look_is_told():
+    files = watch._Files(lambda: {"f0": ("a", "b")})
+    assert [files.look(), files.look(), files.look()] == [[], [{"source": "f0", "content": "b"}], []]
+
+
+def test_everybody_hears_of_a_file(store):
+    async def scenario():
+        tags = {"f0": ("a", "a")}
+        watcher = Watcher({"s0": store}, lambda: dict(tags))
+        stream = watcher.changes(0.1)
+        assert await anext(stream) is None
+        tags["f0"] = ("a", "b")
+        told = await anext(stream)
+        while told is None:
+            told = await anext(stream)
+        assert told == {"source": "f0", "content": "b"}
+        await stream.aclose()
+
+    run(scenario)

@@ -15,6 +15,10 @@ class UnknownError(WeightsmithError):
     """Nothing is served under this id or address."""
 
 
+class ChangedError(WeightsmithError):
+    """The weights are no longer those that the request means."""
+
+
 class BusyError(WeightsmithError):
     """As much as the server takes on at a time is being worked on already."""
 
@@ -25,7 +29,7 @@ def status_of(error: Exception) -> int:
         return 404
     if isinstance(error, BusyError):
         return 503
-    if isinstance(error, (SourceError, StoreError, MissingExtraError, OSError, MemoryError)):
+    if isinstance(error, (ChangedError, SourceError, StoreError, MissingExtraError, OSError, MemoryError)):
         return 409
     return 400 if isinstance(error, InputError) else 500
 

@@ -15,13 +15,16 @@ from weightsmith.scan import Cache
 from weightsmith.sources import File, LocalFile, Source, Weight
 from weightsmith.sources import open as open_source
 from weightsmith.store import Run, Store
-from weightsmith.web.faults import UnknownError
+from weightsmith.web.faults import ChangedError, UnknownError
 
 _RUN = re.compile(r"[0-9a-z-]{1,40}")
 _SNAPSHOT = re.compile(r"(?P<store>s\d{1,4})~(?P<run>[0-9a-z-]{1,40})~(?P<step>\d{1,18})")
 
 FRESH = 2.0
 """Seconds for which what was computed from a live model is shown again."""
+
+LIVE = "live"
+"""What the content of weights that may change at any time begins with."""
 
 KEPT = 16
 """Snapshots that stay open; each holds a file descriptor."""
@@ -46,6 +49,14 @@ class Opened:
     content: str
     cache: Cache | None
     run: Run | None = None
+
+    @property
+    def tag(self) -> str | None:
+        """Names this content in addresses: `f0@TAG` means `f0` as it is now, and no longer once it has changed.
+
+        None for live models, whose values are nobody's for longer than a moment.
+        """
+        return tag_of(self.content)
 
     def weight(self, index: int) -> Weight:
         """The weight at a place.
@@ -100,10 +111,33 @@ class Library:
     def source(self, source: str) -> Opened:
         """The weights of an id, opened anew where their files have changed.
 
+        Args:
+            source: the id; with `@` and a tag after it only as long as the content has that tag.
+
         Raises:
             UnknownError, UnknownRunError: there are none, or no longer.
+            ChangedError: they have changed since they had the tag.
             SourceError, StoreError: they cannot be opened.
         """
+        name, pinned, tag = source.partition("@")
+        found = self._current(name)
+        if pinned and found.tag != tag:
+            raise ChangedError(f"{printable(found.source.label)} has changed since it was opened")
+        return found
+
+    def tags(self) -> dict[str, tuple[str | None, str | None]]:
+        """Of each local file that was opened the tag that it had then and the one it has now; None where it is gone."""
+        with self._lock:
+            opened = [one for key, one in self._opened.items() if key in self.files]
+        local = [one for one in opened if any(isinstance(file, LocalFile) for file in one.source.files)]
+        return {one.id: (one.tag, _tag_now(one.source)) for one in local}
+
+    def close(self) -> None:
+        """Close the stores."""
+        for store in self.stores.values():
+            store.close()
+
+    def _current(self, source: str) -> Opened:
         with self._lock:
             known = self._opened.get(source)
         if known is not None and known.content == _content(known.source):
@@ -118,11 +152,6 @@ class Library:
             for oldest in snapshots[: max(0, len(snapshots) - KEPT)]:
                 del self._opened[oldest]
         return fresh
-
-    def close(self) -> None:
-        """Close the stores."""
-        for store in self.stores.values():
-            store.close()
 
     def _file(self, source: str) -> Opened:
         found = open_source(self.files[source])
@@ -146,6 +175,18 @@ def snapshot_id(store: str, run: str, step: int) -> str:
     return f"{store}~{run}~{step}"
 
 
+def tag_of(content: str) -> str | None:
+    """See `Opened.tag`."""
+    return None if content.startswith(LIVE) else content[:16]
+
+
+def _tag_now(source: Source) -> str | None:
+    try:
+        return tag_of(_content(source))
+    except SourceError:
+        return None
+
+
 def _content(source: Source) -> str:
     """Text that changes whenever the values of a source may have.
 
@@ -153,7 +194,7 @@ def _content(source: Source) -> str:
         SourceError: a file is gone.
     """
     if not source.files:  # live values may change at any time: what was computed from them holds for a moment
-        return f"live {id(source)} {int(time.monotonic() / FRESH)}"
+        return f"{LIVE} {id(source)} {int(time.monotonic() / FRESH)}"
     told = "\n".join(_identity(file) for file in source.files)
     return hashlib.blake2b(told.encode(), digest_size=16).hexdigest()
 

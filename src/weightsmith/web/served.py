@@ -38,7 +38,7 @@ class Served:
         pyramids: of matrices, each with its kept levels and, where its values do not lie plain in a file, these too.
         results: everything else that took a while.
         work: runs what takes long.
-        watcher: tells when runs change.
+        watcher: tells when runs and files change.
     """
 
     library: Library
@@ -49,7 +49,7 @@ class Served:
 
     def __post_init__(self) -> None:
         self.work = Work(self.results)
-        self.watcher = Watcher(self.library.stores)
+        self.watcher = Watcher(self.library.stores, self.library.tags)
 
     def pyramid(self, opened: Opened, index: int, picture: Picture = AS_IT_IS) -> Pyramid:
         """The pyramid of a weight's matrix.

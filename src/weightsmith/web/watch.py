@@ -1,8 +1,8 @@
-"""What changes in the stores, told to everybody who listens; one look serves all, and nobody looks for nobody."""
+"""What changes in stores and files, told to everybody who listens; one look serves all, and nobody looks for nobody."""
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -26,18 +26,22 @@ LISTENERS = 100
 """Most clients that listen at the same time."""
 
 Change = dict[str, Any]
+Tags = dict[str, tuple[str | None, str | None]]
 _Key = tuple[str, str]
 
 
 class Watcher:
-    """Looks at stores while somebody listens.
+    """Looks at stores and files while somebody listens.
 
     Args:
         stores: by id.
+        tags: gives of each file that was opened, by id, the tag that it was opened with and the one that it has now;
+            None for the latter where it cannot be read.
     """
 
-    def __init__(self, stores: Mapping[str, Store]) -> None:
+    def __init__(self, stores: Mapping[str, Store], tags: Callable[[], Tags] = dict) -> None:
         self._stores = stores
+        self._tags = tags
         self._listeners: set[_Listener] = set()
         self._task: asyncio.Task[None] | None = None
 
@@ -47,9 +51,9 @@ class Watcher:
             raise BusyError(f"{LISTENERS} clients are listening already: close some pages")
 
     async def changes(self, silence: float) -> AsyncIterator[Change | None]:
-        """Changes of runs from now on; None after each `silence` seconds without one.
+        """Changes of runs (with `store` and `id`) and of files (with `source`); None after `silence` seconds without.
 
-        A client that does not keep up gets the latest state of each run, not every one.
+        A client that does not keep up gets the latest state of each run and file, not every one.
         """
         listener = _Listener()
         self._listeners.add(listener)
@@ -71,7 +75,11 @@ class Watcher:
 
     async def _look(self) -> None:
         watched = {key: _Watched(store) for key, store in self._stores.items()}
+        files = _Files(self._tags)
         while True:
+            for change in await to_thread.run_sync(files.look):
+                for listener in self._listeners:
+                    listener.give(("", change["source"]), change)
             for key, one in watched.items():
                 if one.is_due():
                     with suppress(StoreError):  # locked or gone for now: the next look may find it
@@ -97,6 +105,27 @@ class _Listener:
         self._changes.clear()
         self.something.clear()
         return taken
+
+
+class _Files:
+    """The files that were opened, and what was told of them."""
+
+    def __init__(self, tags: Callable[[], Tags]) -> None:
+        self._tags = tags
+        self._last: dict[str, str | None] = {}
+        self._told: dict[str, str | None] = {}
+
+    def look(self) -> list[Change]:
+        """The files that are others than was told, and as they were at the last look: nobody is writing them now."""
+        now = self._tags()
+        found: list[Change] = []
+        for key, (opened, tag) in now.items():
+            settled = key in self._last and self._last[key] == tag
+            if settled and self._told.setdefault(key, opened) != tag:
+                self._told[key] = tag
+                found.append({"source": key, "content": tag})
+        self._last = {key: tag for key, (_, tag) in now.items()}
+        return found
 
 
 class _Watched:

@@ -1,4 +1,4 @@
-"""`api/events`: tells when a run appears, goes on, ends or is deleted."""
+"""`api/events`: tells when a run appears, goes on, ends or is deleted, and when a file becomes another."""
 
 from collections.abc import AsyncIterator
 
@@ -16,12 +16,15 @@ SILENCE = 15.0
 
 @router.get("/api/events", responses={200: {"content": {"text/event-stream": {}}}}, response_class=StreamingResponse)
 async def events(here: Here) -> StreamingResponse:
-    """Events `run`, each with the store, id, status, time and last step of a run; a comment in between."""
+    """Events `run` (store, id, status, time and last step) and `source` (id and `content`); comments in between.
+
+    `content` is null where the file is gone or damaged.
+    """
     here.watcher.refuse_crowd()
 
     async def told() -> AsyncIterator[bytes]:
         yield COMMENT
         async for change in here.watcher.changes(SILENCE):
-            yield COMMENT if change is None else event("run", change)
+            yield COMMENT if change is None else event("source" if "source" in change else "run", change)
 
     return streamed(told())

@@ -19,7 +19,8 @@ _LONGEST = 10_000
 def source(request: Request, here: Here, source: str) -> Response:
     """Format, metadata and the list of weights; a weight's index is what other addresses take.
 
-    `depth` is its place in the model's order: files often list layer 10 before layer 2.
+    `content` is what `SOURCE@CONTENT` names these very values by, null for live models. `depth` is a weight's
+    place in the model's order: files often list layer 10 before layer 2.
     """
     opened = here.library.source(source)
     depth = {name: place for place, name in enumerate(by_depth([weight.name for weight in opened.weights]))}
@@ -27,7 +28,8 @@ def source(request: Request, here: Here, source: str) -> Response:
     return answer(
         request,
         {
-            "id": source,
+            "id": opened.id,
+            "content": opened.tag,
             "label": printable(opened.source.label),
             "format": opened.source.file_format,
             "metadata": metadata,

@@ -31,7 +31,8 @@ def weight(request: Request, here: Here, source: str, index: Index) -> Response:
     found = here.results.result(
         ("weight", opened.content, index), lambda: _measured(here, opened, index), lambda _: 16_384
     )
-    return answer(request, {**described(index, opened.weight(index)), **found, "image": has_images(opened, index)})
+    facts = described(index, opened.weight(index))
+    return answer(request, {**facts, **found, "image": has_images(opened, index), "content": opened.tag})
 
 
 def _measured(here: Here, opened: Opened, index: int) -> dict[str, Any]:
