@@ -1,5 +1,6 @@
 /** Requests to the server, all relative to the page's own address. */
 
+import { reportRefused } from "./changes";
 import { reportLost } from "./connection";
 
 /** An answer that says what is wrong, or no answer (`status` 0). */
@@ -12,6 +13,11 @@ export class ApiError extends Error {
   }
 }
 
+/** Whether the server says that what was asked for is not there or cannot be read, so that what is known of it is history. */
+export function isGone(error: ApiError | null): boolean {
+  return error !== null && [404, 409].includes(error.status);
+}
+
 async function answer(address: string, signal?: AbortSignal): Promise<Response> {
   let response: Response;
   try {
@@ -22,6 +28,7 @@ async function answer(address: string, signal?: AbortSignal): Promise<Response> 
     throw new ApiError(0, "The server does not answer.");
   }
   if (response.ok) return response;
+  if (response.status === 409) reportRefused(address);
   let message = `The server answered ${response.status}.`;
   try {
     const body: unknown = await response.json();

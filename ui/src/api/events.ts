@@ -1,6 +1,7 @@
-/** What the server says on its own: changes of runs, and statistics as weights are scanned. */
+/** What the server says on its own: changes of runs and files, and statistics as weights are scanned. */
 
 import { useEffect, useRef, useState } from "preact/hooks";
+import { reportChanged } from "./changes";
 import { address } from "./client";
 import { reportLost, useConnection } from "./connection";
 import type { RunEvent, StreamedStatistics } from "./types";
@@ -18,6 +19,7 @@ function connect(): void {
     const event = JSON.parse((message as MessageEvent<string>).data) as RunEvent;
     for (const listener of [...listeners]) listener(event);
   });
+  stream.addEventListener("source", (message) => reportChanged((JSON.parse((message as MessageEvent<string>).data) as { source: string }).source));
   stream.onerror = () => {
     stream?.close();
     stream = null;
@@ -75,13 +77,13 @@ export interface Scan {
 
 const NOT_SCANNED: Scan = { statistics: new Map(), done: false, error: null };
 
-/** Statistics of a source's weights by index, as far as they have been scanned. */
-export function useScan(source: string): Scan {
+/** Statistics of a source's weights by index, as far as they have been scanned; none while there is no source. */
+export function useScan(source: string | null): Scan {
   const { lost, generation } = useConnection();
   const [scan, set] = useState<Scan>(NOT_SCANNED);
   useEffect(() => set(NOT_SCANNED), [source]);
   useEffect(() => {
-    if (lost) return;
+    if (lost || source === null) return;
     const found = new Map<number, StreamedStatistics>();
     const events = new EventSource(address(["sources", source, "statistics"]));
     let timer: ReturnType<typeof setTimeout> | undefined;
@@ -107,6 +109,7 @@ export function useScan(source: string): Scan {
     events.onerror = () => {
       // Either the server is gone (a probe finds out, and its return opens this again), or it refused the source.
       end("The scan was interrupted.");
+      reportChanged(source);
       fetch("api/hello").catch(reportLost);
     };
     return () => {

@@ -99,6 +99,8 @@ export interface SourceWeight extends WeightFacts {
 
 export interface SourceDetail {
   id: string;
+  /** Changes with the values; null for live models. */
+  content: string | null;
   label: string;
   format: string;
   metadata: Record<string, unknown>;
@@ -151,6 +153,8 @@ export interface WeightDetail extends WeightFacts {
   image: boolean;
   /** Why the values cannot be read, where they cannot. */
   reason: string | null;
+  /** Changes with the values; null for live models. */
+  content: string | null;
 }
 
 export type LineOrder = "norm" | "similarity";
@@ -186,9 +190,9 @@ export interface Filters extends ImageShape {
   filters: Filter[];
 }
 
-/** Where the same weight is as well: another step of its run (`step`), or a file. */
+/** Where the same weight is as well: at another step of its run, in another run, or in a file, which has no step. */
 export interface Counterparts {
-  counterparts: { source: string; label: string; step: Maybe }[];
+  counterparts: { source: string; content: string | null; group: "steps" | "runs" | "files"; label: string; step: Maybe }[];
 }
 
 export interface Difference {
@@ -237,4 +241,52 @@ export interface Embedding {
 export interface Comparison {
   recipes: { differences: { key: string; values: unknown[] }[] };
   series: string[];
+  /** Which weights stand for each run and source: null for a run that has kept none. */
+  weights: { subject: string; source: string | null; content: string | null; label: string; step: Maybe }[];
+}
+
+/** A weight on one side of a comparison of checkpoints. */
+export interface ChangeSide {
+  index: number;
+  name: string;
+  shape: number[];
+  dtype: string;
+}
+
+export interface WeightChange {
+  before: ChangeSide;
+  after: ChangeSide;
+  relation: string;
+  matched: string;
+  /** Norm of the difference over the norm before. */
+  relative: Maybe;
+  from_zero: boolean;
+  cosine: Maybe;
+  sign_flips: Maybe;
+  differing: Maybe;
+  zeroed: Maybe;
+  rank: { rank: number; limit: number; low: boolean } | null;
+  rows: { row: number; relative: Maybe }[];
+  through: string | null;
+  reason: string | null;
+}
+
+export interface WeightChanges {
+  verdict: string;
+  same: boolean;
+  changes: WeightChange[];
+  removed: ChangeSide[];
+  added: ChangeSide[];
+}
+
+export interface SideBySideEntry {
+  index: number;
+  shape: number[];
+  reason?: string;
+  [statistic: string]: unknown;
+}
+
+export interface SideBySide {
+  statistics: string[];
+  weights: { name: string; of: (SideBySideEntry | null)[] }[];
 }

@@ -99,9 +99,10 @@ export function Heatmap(props: Props) {
   const redraw = useRef(() => {});
   const tiles = useMemo(
     () => new Tiles((place) => address([...base, "tiles", place.level, place.row, place.column], { statistic, ...arrangement.parameters }), () => redraw.current()),
-    [source, index, statistic],
+    [source, index, statistic, arrangement.parameters.against],
   );
   useEffect(() => () => tiles.close(), [tiles]);
+  useEffect(() => setOverview(0), [source, arrangement.parameters.against]);
   useEffect(() => {
     tiles.retry();
     redraw.current();

@@ -1,15 +1,24 @@
-/** What a weight is compared with: the one of its name at another step of its run, or in another file. */
+/** What a weight is compared with: the one of its name at another step of its run, in another run, or in a file. */
 
-import { useMemo } from "preact/hooks";
+import { useEffect, useMemo, useState } from "preact/hooks";
+import { pinned, useChanges } from "../api/changes";
 import { address } from "../api/client";
 import { type Loaded, useData } from "../api/data";
-import type { Counterparts, Difference } from "../api/types";
-import { Segments, Select } from "../parts/controls";
+import type { Counterparts, Difference, WeightDetail } from "../api/types";
+import { GroupedSelect, Segments } from "../parts/controls";
 import { Failure } from "../parts/states";
 import { useParam } from "../router";
 import { baseName, number, percent, shortened, visible } from "../text";
 
 export type Mode = "side" | "difference";
+
+type Counterpart = Counterparts["counterparts"][number];
+
+const GROUPS = [
+  ["steps", "This run at"],
+  ["runs", "Other runs"],
+  ["files", "Files"],
+] as const;
 
 const MODES = [
   ["side", "Side by side"],
@@ -19,37 +28,47 @@ const MODES = [
 export interface Against {
   /** The other weights' id; null while nothing is compared. */
   source: string | null;
+  /** The same with its content, for addresses. */
+  held: string | null;
   label: string;
   mode: Mode;
   difference: Loaded<Difference>;
-  known: Counterparts["counterparts"];
+  known: Counterpart[];
   choose: (source: string) => void;
   setMode: (mode: Mode) => void;
 }
 
-function named({ label, step }: Counterparts["counterparts"][number]): string {
-  return step === null ? shortened(visible(baseName(label)), 40) : `step ${number(step)} (${visible(label)})`;
+function named({ group, label, step }: Counterpart): string {
+  if (group === "files") return shortened(visible(baseName(label)), 40);
+  return group === "steps" ? `step ${number(step)} (${visible(label)})` : `${shortened(visible(label), 40)}, step ${number(step)}`;
 }
 
 /** The comparison that the address names, as far as there is such a counterpart. */
-export function useAgainst(base: (string | number)[]): Against {
+export function useAgainst(source: string, weight: WeightDetail): Against {
   const [chosen, choose] = useParam("against");
   const [mode, setMode] = useParam("mode", "side");
-  const loaded = useData<Counterparts>(address([...base, "counterparts"]));
+  // Only the newest runs are offered by themselves: one that the address names is asked for.
+  const [also, setAlso] = useState(chosen);
+  const loaded = useData<Counterparts>(address(["sources", source, "weights", weight.index, "counterparts"], { also: also || null }), useChanges());
   const known = loaded.data?.counterparts ?? [];
   const found = known.find((one) => one.source === chosen);
-  const difference = useData<Difference>(found ? address([...base, "difference"], { against: found.source }) : null);
+  useEffect(() => {
+    if (chosen && loaded.data && !found) setAlso(chosen);
+  }, [chosen, loaded.data, found]);
+  const held = found ? pinned(found.source, found.content) : null;
+  const difference = useData<Difference>(held ? address(["sources", pinned(source, weight.content), "weights", weight.index, "difference"], { against: held }) : null);
   return useMemo(
-    () => ({ source: found?.source ?? null, label: found ? named(found) : "", mode: mode === "difference" ? "difference" : "side", difference, known, choose, setMode }),
-    [found, mode, difference, known],
+    () => ({ source: found?.source ?? null, held, label: found ? named(found) : "", mode: mode === "difference" ? "difference" : "side", difference, known, choose, setMode }),
+    [found, held, mode, difference, known],
   );
 }
 
 export function AgainstControls({ against }: { against: Against }) {
   if (!against.known.length) return null;
+  const groups = GROUPS.map(([group, title]) => [title, against.known.filter((one) => one.group === group).map((one) => [one.source, named(one)] as const)] as const);
   return (
     <>
-      <Select label="Compare with" value={against.source ?? ""} options={[["", "nothing"] as const, ...against.known.map((one) => [one.source, named(one)] as const)]} onChange={against.choose} />
+      <GroupedSelect label="Compare with" value={against.source ?? ""} none="nothing" groups={groups} onChange={against.choose} />
       {against.source && <Segments label="How to compare" value={against.mode} options={MODES} onChange={against.setMode} />}
     </>
   );

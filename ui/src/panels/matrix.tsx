@@ -1,6 +1,7 @@
 /** The weight's matrix as a zoomable picture, with what its colors mean and a way to any value. */
 
 import { useMemo, useState } from "preact/hooks";
+import { pinned } from "../api/changes";
 import type { LineOrder, Matrix, WeightDetail } from "../api/types";
 import { fileNumber, type Placed, useArrangement } from "../heatmap/arrangement";
 import { type Cell, Heatmap } from "../heatmap/heatmap";
@@ -74,8 +75,9 @@ export function MatrixPanel({ source, weight, matrix, cell, rows, onCell, onRows
   const single = matrix.levels === 1;
   const [rowOrder, setRowOrder] = useLineOrder("rorder", weight.orders.rows);
   const [columnOrder, setColumnOrder] = useLineOrder("corder", weight.orders.columns);
-  const arrangement = useArrangement(["sources", source, "weights", weight.index], rowOrder, columnOrder);
-  const against = useAgainst(["sources", source, "weights", weight.index]);
+  const held = pinned(source, weight.content);
+  const arrangement = useArrangement(["sources", held, "weights", weight.index], rowOrder, columnOrder);
+  const against = useAgainst(source, weight);
   const link = useMemo(() => new Link(), []);
   const sideBySide = against.source !== null && against.mode === "side";
   const apart = against.source !== null && against.mode === "difference";
@@ -110,9 +112,9 @@ export function MatrixPanel({ source, weight, matrix, cell, rows, onCell, onRows
                 {picture.title && <h3 class="picture-title">{picture.title}</h3>}
                 <Heatmap
                   key={`${rowOrder} ${columnOrder} ${picture.show && against.source}`}
-                  source={source}
+                  source={held}
                   index={weight.index}
-                  arrangement={picture.show ? { ...placed, parameters: { ...placed.parameters, against: against.source!, show: picture.show } } : placed}
+                  arrangement={picture.show ? { ...placed, parameters: { ...placed.parameters, against: against.held!, show: picture.show } } : placed}
                   matrix={matrix}
                   statistic={single ? "mean" : statistic}
                   reach={shownReach}

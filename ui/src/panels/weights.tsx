@@ -1,6 +1,7 @@
 /** All weights of a file or snapshot, as a tree of the model or as a table, filled while they are scanned. */
 
 import { useMemo } from "preact/hooks";
+import { pinned, useChanges } from "../api/changes";
 import { address } from "../api/client";
 import { useData } from "../api/data";
 import { type Scan, useScan } from "../api/events";
@@ -111,9 +112,10 @@ function table(rows: Row[]): Table {
 }
 
 export function WeightsPanel({ source }: { source: string }) {
-  const detail = useData<SourceDetail>(address(["sources", source]));
-  const scan = useScan(source);
-  const findings = useData<Findings>(scan.done && detail.data ? address(["sources", source, "findings"]) : null);
+  const detail = useData<SourceDetail>(address(["sources", source]), useChanges(source));
+  const held = detail.data && pinned(source, detail.data.content);
+  const scan = useScan(held);
+  const findings = useData<Findings>(scan.done && held ? address(["sources", held, "findings"]) : null);
   const [view, setView] = useParam("as", "tree");
   const [search, setSearch] = useParam("search");
   const { colors } = useTheme();

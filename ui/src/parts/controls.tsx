@@ -35,6 +35,38 @@ export function Select<T extends string>({ label, value, options, onChange }: Ch
   );
 }
 
+interface GroupedProps {
+  label: string;
+  value: string;
+  /** What the empty value is called. */
+  none: string;
+  groups: readonly (readonly [string, readonly (readonly [string, string])[]])[];
+  onChange: (value: string) => void;
+}
+
+/** A choice among many that belong together in groups; groups of none are left out. */
+export function GroupedSelect({ label, value, none, groups, onChange }: GroupedProps) {
+  return (
+    <label class="field">
+      <span>{label}</span>
+      <select value={value} onChange={(event) => onChange(event.currentTarget.value)}>
+        <option value="">{none}</option>
+        {groups
+          .filter(([, options]) => options.length > 0)
+          .map(([title, options]) => (
+            <optgroup key={title} label={title}>
+              {options.map(([id, text]) => (
+                <option key={id} value={id}>
+                  {text}
+                </option>
+              ))}
+            </optgroup>
+          ))}
+      </select>
+    </label>
+  );
+}
+
 export function Toggle({ label, on, onChange, title }: { label: string; on: boolean; onChange: (on: boolean) => void; title?: string }) {
   return (
     <label class="field toggle" title={title}>

@@ -1,19 +1,22 @@
 /** A file or a snapshot: what it is, and its weights. */
 
-import { address } from "../api/client";
+import { useChanges, useReplaced } from "../api/changes";
+import { address, isGone } from "../api/client";
 import { useData } from "../api/data";
 import type { SourceDetail } from "../api/types";
 import { useTitle } from "../app";
 import { Name } from "../parts/name";
+import { ReplacedNote } from "../parts/replaced";
 import { Empty } from "../parts/states";
 import { WeightsPanel } from "../panels/weights";
 import { link } from "../router";
 import { baseName, plural, shortened, visible } from "../text";
 
 export function SourceView({ source }: { source: string }) {
-  const detail = useData<SourceDetail>(address(["sources", source]));
+  const detail = useData<SourceDetail>(address(["sources", source]), useChanges(source));
+  const replaced = useReplaced(detail.data?.content);
   useTitle(detail.data?.label ?? "Weights");
-  if (detail.error && !detail.data) {
+  if (detail.error && (!detail.data || isGone(detail.error))) {
     return (
       <Empty>
         <h1>These weights cannot be shown</h1>
@@ -37,6 +40,7 @@ export function SourceView({ source }: { source: string }) {
           )}
           <RunLink source={source} />
         </div>
+        <ReplacedNote when={replaced} />
         {metadata.length > 0 && (
           <details class="metadata">
             <summary>{plural(metadata.length, "entry", "entries")} of metadata in the file</summary>

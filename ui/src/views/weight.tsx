@@ -1,12 +1,14 @@
 /** One weight, from its picture to single values; rows marked in one panel are marked in all. */
 
 import { useMemo } from "preact/hooks";
-import { address } from "../api/client";
+import { pinned, useChanges, useReplaced } from "../api/changes";
+import { address, isGone } from "../api/client";
 import { useData } from "../api/data";
 import type { SourceDetail, WeightDetail } from "../api/types";
 import { useTitle } from "../app";
 import { Name } from "../parts/name";
 import { Panel } from "../parts/panel";
+import { ReplacedNote } from "../parts/replaced";
 import { Empty, Failure, Loading } from "../parts/states";
 import { CorrelationPanel } from "../panels/correlation";
 import { EmbeddingPanel } from "../panels/embedding";
@@ -21,14 +23,16 @@ import { baseName, compact, number, percent, shape, visible } from "../text";
 import { RunLink } from "./source";
 
 export function WeightView({ source, index }: { source: string; index: string }) {
-  const base = ["sources", source, "weights", index];
-  const detail = useData<WeightDetail>(address(base));
-  const whole = useData<SourceDetail>(address(["sources", source]));
+  const version = useChanges(source);
+  const detail = useData<WeightDetail>(address(["sources", source, "weights", index]), version);
+  const whole = useData<SourceDetail>(address(["sources", source]), version);
+  const replaced = useReplaced(detail.data?.content);
+  const base = ["sources", pinned(source, detail.data?.content), "weights", index];
   const [cellText, setCell] = useParam("cell");
   const [rowsText, setRows] = useParam("rows");
   const rows = useMemo(() => parsedRows(rowsText), [rowsText]);
   useTitle(detail.data?.name ?? "Weight");
-  if (!detail.data) {
+  if (!detail.data || isGone(detail.error)) {
     if (!detail.error) return <Loading height={400} what="Reading the weight" />;
     return (
       <Empty>
@@ -64,6 +68,7 @@ export function WeightView({ source, index }: { source: string; index: string })
           <Neighbors source={source} index={Number(index)} whole={whole.data} />
         </div>
         <Facts weight={weight} />
+        <ReplacedNote when={replaced} />
       </div>
       {weight.reason && <Failure error={weight.reason} />}
       {weight.matrix && (
