@@ -1,6 +1,6 @@
 /** Data of an address as a hook: loading, there, or failed; loaded again when `version` or the connection changes. */
 
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { ApiError, getJson } from "./client";
 import { useConnection } from "./connection";
 
@@ -60,4 +60,28 @@ export function useData<T>(address: string | null, version = 0): Loaded<T> {
   if (address === null) return NOTHING;
   if (state.address !== address) return { ...NOTHING, loading: true };
   return state;
+}
+
+/** What is at each of several addresses; null stands for none. While a newer version loads, the older one stays. */
+export function useEach<T>(addresses: (string | null)[], version = 0): Loaded<T>[] {
+  const { generation } = useConnection();
+  const key = JSON.stringify(addresses);
+  const [state, set] = useState<{ key: string; found: Loaded<T>[] }>({ key: "", found: [] });
+  const waiting = useMemo(() => addresses.map((one): Loaded<T> => ({ ...NOTHING, loading: one !== null })), [key]);
+  useEffect(() => {
+    const abort = new AbortController();
+    const ask = async (one: string | null): Promise<Loaded<T>> => {
+      if (one === null) return NOTHING;
+      try {
+        return { ...NOTHING, data: await getJson<T>(one, abort.signal) };
+      } catch (error) {
+        return { ...NOTHING, error: error instanceof ApiError ? error : new ApiError(0, String(error)) };
+      }
+    };
+    void Promise.all(addresses.map(ask)).then((found) => {
+      if (!abort.signal.aborted) set({ key, found });
+    });
+    return () => abort.abort();
+  }, [key, version, generation]);
+  return state.key === key ? state.found : waiting;
 }

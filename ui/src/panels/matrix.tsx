@@ -44,6 +44,13 @@ export function reachOf(weight: Pick<WeightDetail, "quantiles" | "statistics">, 
   return Math.max(size(quantiles[low]), size(quantiles[clip])) || all;
 }
 
+const FLOAT32_MOST = 3.4028234663852886e38;
+
+/** Whether values are so large that tiles, which hold float32, make infinities of them. */
+function isBeyondFloat32({ statistics }: WeightDetail): boolean {
+  return Math.max(Math.abs(statistics?.minimum ?? 0), Math.abs(statistics?.maximum ?? 0)) > FLOAT32_MOST;
+}
+
 interface Pictured {
   title: string;
   /** Of the comparison; without it, this weight itself. */
@@ -104,6 +111,11 @@ export function MatrixPanel({ source, weight, matrix, cell, rows, onCell, onRows
         <AgainstControls against={against} />
       </div>
       <AgainstFacts against={against} />
+      {isBeyondFloat32(weight) && (
+        <p class="muted assumed" role="note">
+          Some values lie beyond {number(FLOAT32_MOST)}, the largest that the picture can hold: they are drawn as infinite. The statistics and the largest values are exact.
+        </p>
+      )}
       <When loaded={arrangement} height={400}>
         {(placed) => (
           <div class={sideBySide ? "pictures" : ""}>

@@ -5,6 +5,7 @@ import { Select } from "../parts/controls";
 import { Empty } from "../parts/states";
 import { useParam } from "../router";
 import { bytes, number, visible } from "../text";
+import { comparisonOf } from "./subjects";
 import { WeightsPanel } from "./weights";
 
 export function SnapshotWeights({ run }: { run: RunDetail }) {
@@ -12,6 +13,7 @@ export function SnapshotWeights({ run }: { run: RunDetail }) {
   const [chosen, choose] = useParam("snapshot", newest);
   if (!run.snapshots.length) return <Empty>This run has kept no snapshot of its weights.</Empty>;
   const source = run.snapshots.some((one) => one.source === chosen) ? chosen : newest;
+  const first = run.snapshots[0].source;
   return (
     <>
       <div class="toolbar">
@@ -21,6 +23,11 @@ export function SnapshotWeights({ run }: { run: RunDetail }) {
           options={run.snapshots.map((one) => [one.source, `${visible(one.label)}, step ${number(one.step)} (${bytes(one.bytes)})`] as const)}
           onChange={choose}
         />
+        {first !== source && (
+          <a class="button" href={comparisonOf([first, source])}>
+            What changed since step {number(run.snapshots[0].step)}
+          </a>
+        )}
       </div>
       <WeightsPanel key={source} source={source} />
     </>

@@ -10,6 +10,7 @@ import { Name } from "../parts/name";
 import { Panel, When } from "../parts/panel";
 import { Sparkline } from "../parts/spark";
 import { Empty } from "../parts/states";
+import { comparisonOf } from "../panels/subjects";
 import { StatusMark, VerdictMark } from "../parts/status";
 import { type Column, DataTable } from "../parts/table";
 import { go, link, useParam } from "../router";
@@ -131,13 +132,13 @@ export function RunsView() {
     else next.delete(run);
     setTicks([...next].join(","));
   };
-  const compare = () => go(`#/compare?${[...ticked].map((run) => `run=${encodeURIComponent(run)}`).join("&")}`);
+  const compare = () => go(comparisonOf([...ticked]));
   const shown = (runs.data?.runs ?? []).filter((run) => matches(run, filter, state));
   const files = hello.data?.files ?? [];
   return (
     <>
       <h1 class="hidden">Runs and files</h1>
-      {files.length > 0 && <FilesPanel files={files} />}
+      {files.length > 0 && <FilesPanel files={files} ticked={ticked} tick={tick} compare={compare} />}
       {hello.data && hello.data.stores.length === 0 && files.length > 0 ? null : (
         <Panel
           title="Runs"
@@ -174,12 +175,37 @@ export function RunsView() {
   );
 }
 
-function FilesPanel({ files }: { files: Hello["files"] }) {
+interface FilesProps {
+  files: Hello["files"];
+  ticked: Set<string>;
+  tick: (file: string, on: boolean) => void;
+  compare: () => void;
+}
+
+function FilesPanel({ files, ticked, tick, compare }: FilesProps) {
   return (
-    <Panel title="Files" about="The checkpoints that this page was started with. They are read piece by piece and never run." note={String(files.length)}>
+    <Panel
+      title="Files"
+      about="The checkpoints that this page was started with. They are read piece by piece and never run. Tick two or more, or runs as well, to compare them."
+      note={String(files.length)}
+      controls={
+        files.some((file) => ticked.has(file.source)) && (
+          <button type="button" class="primary" disabled={ticked.size < 2} onClick={compare} title="Tick two to eight files or runs first">
+            Compare {ticked.size}
+          </button>
+        )
+      }
+    >
       <ul class="file-list">
         {files.map((file) => (
           <li key={file.id}>
+            <input
+              type="checkbox"
+              aria-label={`Compare ${visible(file.label)}`}
+              checked={ticked.has(file.source)}
+              disabled={!ticked.has(file.source) && ticked.size >= MOST_COMPARED}
+              onChange={(event) => tick(file.source, event.currentTarget.checked)}
+            />
             <a class="strong" href={link(["source", file.source])}>
               <Name text={baseName(file.label)} length={80} />
             </a>{" "}
