@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 from weightsmith.analysis.diff import Change, ChangeRank, Diff, diff
 from weightsmith.names import printable
 from weightsmith.web.answer import as_json, encoded, number
+from weightsmith.web.copied import copied_source
 from weightsmith.web.library import Opened
 from weightsmith.web.routes.compare import Reference
 from weightsmith.web.served import Here
@@ -28,7 +29,8 @@ async def changes(
     before, after = [await to_thread.run_sync(here.library.source, one) for one in source]
 
     def compute(check: Check) -> bytes:
-        return as_json(_plain(diff(before.source, after.source, progress=lambda *_: check()), before, after))
+        old, new = copied_source(before.source), copied_source(after.source)
+        return as_json(_plain(diff(old, new, progress=lambda *_: check()), before, after))
 
     body = await here.work.result(request, ("changes", before.content, after.content), compute, len)
     return encoded(request, body, "application/json")

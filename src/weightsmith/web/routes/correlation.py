@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 from weightsmith.analysis import leaf_order, similarity
 from weightsmith.analysis.correlation import Measure
 from weightsmith.web.answer import as_json, encoded, numbers
+from weightsmith.web.copied import copied
 from weightsmith.web.routes.weight import Index
 from weightsmith.web.served import Here
 from weightsmith.web.work import Check
@@ -29,7 +30,7 @@ async def correlation(
     `order` names the rows as they follow in `values`, `undefined` those without a direction, which are left out.
     """
     opened = await to_thread.run_sync(here.library.source, source)
-    weight = opened.weight(index)
+    weight = copied(opened.weight(index))
 
     def compute(_: Check) -> bytes:
         found = similarity(weight, measure, rows)

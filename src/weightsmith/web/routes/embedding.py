@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from weightsmith.analysis import pca, tsne
 from weightsmith.web.answer import as_json, encoded, numbers
+from weightsmith.web.copied import copied
 from weightsmith.web.routes.weight import Index
 from weightsmith.web.served import Here
 from weightsmith.web.work import Check
@@ -31,7 +32,7 @@ async def embedding(
 ) -> Response:
     """One point for each row; `method` of the answer is PCA where a t-SNE of so few or equal rows means nothing."""
     opened = await to_thread.run_sync(here.library.source, source)
-    weight = opened.weight(index)
+    weight = copied(opened.weight(index))
 
     def compute(still_wanted: Check) -> bytes:
         if method == "pca":

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request, Response
 
 from weightsmith.analysis import Spectrum, spectrum
 from weightsmith.web.answer import as_json, encoded, number, numbers
+from weightsmith.web.copied import copied
 from weightsmith.web.routes.weight import Index
 from weightsmith.web.served import Here
 from weightsmith.web.work import Check
@@ -25,7 +26,7 @@ MOST = 16_384
 async def spectrum_of_weight(request: Request, here: Here, source: str, index: Index) -> Response:
     """Singular values, largest first, with ranks, noise bulk and power law; 400 for what is no matrix."""
     opened = await to_thread.run_sync(here.library.source, source)
-    weight = opened.weight(index)
+    weight = copied(opened.weight(index))
 
     def compute(_: Check) -> bytes:
         return as_json(plain(spectrum(weight, time_limit=TIME_LIMIT, file_format=opened.source.file_format)))
