@@ -198,3 +198,18 @@ def test_values_beyond_float32_are_told(server_of: Any, open_tab: Callable[..., 
     page = tab.open("#/source/f0/weight/0")
     tab.settle()
     assert "lie beyond 3.4e38" in page.get_by_role("note").inner_text()
+
+
+def test_many_weights_scroll_within_their_table(server_of: Any, open_tab: Callable[..., Any], tmp_path: Path) -> None:
+    held = {f"layer.{place:03}.weight": np.full((3, 2), place + 1, np.float32) for place in range(400)}
+    paths = [tmp_path / "one.safetensors", tmp_path / "two.safetensors"]
+    save_file(held, paths[0])
+    save_file({name: values + 1 for name, values in held.items()}, paths[1])
+    tab = open_tab(server_of([tmp_path / "runs", *paths]).address)
+    page = tab.open("#/compare?source=f0&source=f1")
+    tab.settle()
+    frame = changes(page).get_by_role("group", name="Changes of weights")
+    assert frame.bounding_box()["height"] < 700
+    assert changes(page).get_by_text("layer.399.weight").count() == 0
+    frame.evaluate("element => element.scrollTo(0, element.scrollHeight)")
+    changes(page).get_by_text("layer.399.weight").wait_for()

@@ -67,6 +67,17 @@ def test_numbers_and_picture_follow_and_the_place_stays(shown: Any, values: list
     assert tab.parameters == {"at": "150.5,250.5,30", "cell": "150,250", "rows": "3-5"}
 
 
+def test_a_weight_is_followed_to_its_new_place(shown: Any, values: list[np.ndarray], expect: Any) -> None:
+    opened, path, _ = shown
+    tab = opened("#/source/f0/weight/0?cell=7,8")
+    save_file({"a.bias": values[2][0], "layer.weight": values[1]}, path.with_suffix(".new"))
+    path.with_suffix(".new").replace(path)
+    tab.readout(f"row 7, column 8: {exact(values[1][7, 8])}")
+    expect(tab.page.get_by_role("heading", name="layer.weight")).to_be_visible()
+    assert tab.parameters == {"cell": "7,8"}
+    assert "/weight/1" in tab.page.evaluate("location.hash")
+
+
 def test_the_other_of_a_comparison_follows_too(shown: Any, values: list[np.ndarray], expect: Any) -> None:
     opened, _, other = shown
     tab = opened("#/source/f0/weight/0?against=f1&cell=7,8")

@@ -12,7 +12,14 @@ import { number, shortened, visible } from "../text";
 import { plain } from "./recipe";
 import { pageOf, type Subject } from "./subjects";
 
-export function SubjectsPanel({ subjects, known }: { subjects: Subject[]; known: boolean }) {
+interface Props {
+  subjects: Subject[];
+  /** Whether the list of runs, and of weights, has come. */
+  runsKnown: boolean;
+  weightsKnown: boolean;
+}
+
+export function SubjectsPanel({ subjects, runsKnown, weightsKnown }: Props) {
   const runs = subjects.some((one) => one.isRun);
   return (
     <Panel title={!runs ? "Checkpoints" : subjects.every((one) => one.isRun) ? "Runs" : "Runs and checkpoints"} about="The color of each is the same in all pictures below.">
@@ -41,9 +48,9 @@ export function SubjectsPanel({ subjects, known }: { subjects: Subject[]; known:
                 <td>
                   <Swatch color={one.color} /> {one.run || !one.isRun ? <a href={pageOf(one)}><Name text={one.label} length={52} /></a> : <code>{shortened(visible(one.id), 40)}</code>}
                 </td>
-                {runs && <RunCells subject={one} known={known} />}
+                {runs && <RunCells subject={one} known={runsKnown} />}
                 <td>
-                  <WeightsLink subject={one} />
+                  <WeightsLink subject={one} known={weightsKnown} />
                 </td>
               </tr>
             ))}
@@ -67,7 +74,8 @@ function RunCells({ subject: { run, isRun }, known }: { subject: Subject; known:
   );
 }
 
-function WeightsLink({ subject: { source, step, path } }: { subject: Subject }) {
+function WeightsLink({ subject: { source, step, path }, known }: { subject: Subject; known: boolean }) {
+  if (!known) return <span class="muted">…</span>;
   if (path !== null) return <span class="muted"><Name text={path} length={90} /></span>;
   if (source === null) return <span class="muted">none kept</span>;
   return <a href={link(["source", source])}>at step {number(step)}</a>;

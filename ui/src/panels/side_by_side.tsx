@@ -124,7 +124,7 @@ export function SideBySidePanels({ subjects }: { subjects: Subject[] }) {
                   </li>
                 ))}
               </ul>
-              <DataTable label="Statistics side by side" rows={shown} columns={columns(able, name, setWeight)} id={(row) => row.name} parameter="sort" initial="-spread" mark={(row) => (row === chosen ? "chosen" : undefined)} empty={<Empty>{rows.length ? "No name matches the search." : "There are no weights in any."}</Empty>} />
+              <DataTable label="Statistics side by side" rows={shown} columns={columns(able, name, setWeight)} id={(row) => row.name} parameter="sort" initial="-spread" framed mark={(row) => (row === chosen ? "chosen" : undefined)} empty={<Empty>{rows.length ? "No name matches the search." : "There are no weights in any."}</Empty>} />
             </>
           )}
         </When>

@@ -118,7 +118,7 @@ function columns(base: Subject, other: Subject): Column<Row>[] {
     { id: "shape", head: "Shape", numeric: true, key: (row) => (row.after ?? row.before)!.shape.reduce((product, one) => product * one, 1), cell: shapes },
     {
       id: "rows",
-      head: "Rows that moved most",
+      head: "Rows that moved most, remarks",
       cell: (row) =>
         row.change?.rows.length ? (
           <a href={pageOf(row, base, other, row.change.rows.map((one) => one.row))} title={row.change.rows.map((one) => `row ${one.row}: ${percent(one.relative)}`).join("\n")}>
@@ -199,7 +199,7 @@ export function WeightChangesPanel({ subjects }: { subjects: Subject[] }) {
             <p class="sentence" role="status" data-testid="verdict">
               {visible(data.verdict)}
             </p>
-            <DataTable label="Changes of weights" rows={shown} columns={columns(base, other)} id={(row) => `${row.before?.index} ${row.after?.index}`} parameter="csort" initial="-change" empty={<Empty>{all.length ? "No weight matches." : "There are no weights in either."}</Empty>} />
+            <DataTable label="Changes of weights" rows={shown} columns={columns(base, other)} id={(row) => `${row.before?.index} ${row.after?.index}`} parameter="csort" initial="-change" framed empty={<Empty>{all.length ? "No weight matches." : "There are no weights in either."}</Empty>} />
           </>
         )}
       </When>

@@ -24,6 +24,8 @@ interface Props<Row> {
   parameter?: string;
   initial?: string;
   mark?: (row: Row) => string | undefined;
+  /** Whether a long one scrolls within itself instead of making the page long. */
+  framed?: boolean;
   empty?: ComponentChildren;
 }
 
@@ -48,7 +50,7 @@ export function sorted<Row>(rows: Row[], columns: Column<Row>[], order: string):
     .map(({ row }) => row);
 }
 
-export function DataTable<Row>({ label, rows, columns, id, parameter = "sort", initial = "", mark, empty }: Props<Row>) {
+export function DataTable<Row>({ label, rows, columns, id, parameter = "sort", initial = "", mark, framed = false, empty }: Props<Row>) {
   const [order, setOrder] = useParam(parameter, initial);
   const frame = useRef<HTMLDivElement>(null);
   const [range, setRange] = useState<[number, number]>([0, 80]);
@@ -59,17 +61,19 @@ export function DataTable<Row>({ label, rows, columns, id, parameter = "sort", i
     const look = () => {
       const box = frame.current?.getBoundingClientRect();
       if (!box) return;
-      const first = Math.max(0, Math.floor(-box.top / ROW) - 20);
+      const above = framed ? frame.current!.scrollTop : -box.top;
+      const first = Math.max(0, Math.floor(above / ROW) - 20);
       setRange([first, first + Math.ceil(window.innerHeight / ROW) + 40]);
     };
     look();
-    window.addEventListener("scroll", look, { passive: true });
+    const scrolled = framed ? frame.current! : window;
+    scrolled.addEventListener("scroll", look, { passive: true });
     window.addEventListener("resize", look);
     return () => {
-      window.removeEventListener("scroll", look);
+      scrolled.removeEventListener("scroll", look);
       window.removeEventListener("resize", look);
     };
-  }, [windowed]);
+  }, [windowed, framed]);
 
   const all = sorted(rows, columns, order);
   const [from, to] = windowed ? range : [0, all.length];
@@ -91,7 +95,7 @@ export function DataTable<Row>({ label, rows, columns, id, parameter = "sort", i
   };
   if (!rows.length && empty) return <>{empty}</>;
   return (
-    <div class="table-frame" ref={frame} tabIndex={0} role="group" aria-label={label}>
+    <div class={`table-frame ${framed ? "framed" : ""}`} ref={frame} tabIndex={0} role="group" aria-label={label}>
       <table>
         <thead>
           <tr>{columns.map(head)}</tr>

@@ -44,7 +44,7 @@ function Compared({ wanted }: { wanted: Wanted }) {
       <div class="heading">
         <h1>Comparing {counted(wanted)}</h1>
       </div>
-      <SubjectsPanel subjects={subjects} known={runs.data !== null} />
+      <SubjectsPanel subjects={subjects} runsKnown={runs.data !== null} weightsKnown={comparison.data !== null} />
       {comparison.data && isGone(comparison.error) && <Failure error={comparison.error!} />}
       {compared.length > 1 && <RecipeDifferencesPanel runs={compared} comparison={comparison} />}
       <When loaded={comparison}>

@@ -1,6 +1,6 @@
 /** One weight, from its picture to single values; rows marked in one panel are marked in all. */
 
-import { useMemo } from "preact/hooks";
+import { useEffect, useMemo, useRef } from "preact/hooks";
 import { pinned, useChanges, useReplaced } from "../api/changes";
 import { address, isGone } from "../api/client";
 import { useData } from "../api/data";
@@ -18,7 +18,7 @@ import { OutliersPanel } from "../panels/outliers";
 import { SpectrumPanel } from "../panels/spectrum";
 import { ValuesPanel } from "../panels/values";
 import { joinedRows, parsedRows } from "../rows";
-import { link, setParams, useParam } from "../router";
+import { go, link, setParams, useParam, useRoute } from "../router";
 import { baseName, compact, number, percent, shape, visible } from "../text";
 import { RunLink } from "./source";
 
@@ -32,6 +32,7 @@ export function WeightView({ source, index }: { source: string; index: string })
   const [rowsText, setRows] = useParam("rows");
   const rows = useMemo(() => parsedRows(rowsText), [rowsText]);
   useTitle(detail.data?.name ?? "Weight");
+  useSameName(source, detail.data, whole.data);
   if (!detail.data || isGone(detail.error)) {
     if (!detail.error) return <Loading height={400} what="Reading the weight" />;
     return (
@@ -50,7 +51,7 @@ export function WeightView({ source, index }: { source: string; index: string })
   const many = (weight.matrix?.rows ?? 0) > 1 && (weight.matrix?.columns ?? 0) > 1;
   const finite = notFinite(weight) === 0;
   const mark = (marked: Iterable<number>) => setRows(joinedRows(marked));
-  const go = (row: number, column: number) => setCell(`${row},${column}`);
+  const goTo = (row: number, column: number) => setCell(`${row},${column}`);
   return (
     <>
       <div class="heading">
@@ -74,15 +75,15 @@ export function WeightView({ source, index }: { source: string; index: string })
       {weight.matrix && (
         <div class="grid wide-left">
           {weight.matrix.rows * weight.matrix.columns > 0 ? (
-            <MatrixPanel source={source} weight={weight} matrix={weight.matrix} cell={cell} rows={rows} onCell={(at) => go(at.row, at.column)} onRows={mark} />
+            <MatrixPanel source={source} weight={weight} matrix={weight.matrix} cell={cell} rows={rows} onCell={(at) => goTo(at.row, at.column)} onRows={mark} />
           ) : (
             <Panel title="Matrix">
               <Empty>There are no values in it.</Empty>
             </Panel>
           )}
           <div class="stack">
-            <ValuesPanel weight={weight} onOutlier={(one) => go(one.row, one.column)} />
-            <OutliersPanel weight={weight} chosen={cell} onPick={(one) => go(one.row, one.column)} />
+            <ValuesPanel weight={weight} onOutlier={(one) => goTo(one.row, one.column)} />
+            <OutliersPanel weight={weight} chosen={cell} onPick={(one) => goTo(one.row, one.column)} />
           </div>
         </div>
       )}
@@ -102,6 +103,18 @@ export function WeightView({ source, index }: { source: string; index: string })
       )}
     </>
   );
+}
+
+/** Go where the weight of this name stands once another version of the file has put it elsewhere. */
+function useSameName(source: string, weight: WeightDetail | null, whole: SourceDetail | null): void {
+  const { params } = useRoute();
+  const name = useRef<string | null>(null);
+  useEffect(() => {
+    if (!weight || !whole || weight.content !== whole.content) return;
+    const found = whole.weights.find((one) => one.name === (name.current ?? weight.name));
+    name.current ??= weight.name;
+    if (found && found.name !== weight.name) go(link(["source", source, "weight", found.index], params));
+  }, [weight, whole]);
 }
 
 function Neighbors({ source, index, whole }: { source: string; index: number; whole: SourceDetail | null }) {
