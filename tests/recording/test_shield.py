@@ -88,7 +88,7 @@ def test_an_interrupt_is_no_failure(store, model, optimizer):
     recorder = record(model, optimizer, store=store)
     with pytest.raises(KeyboardInterrupt):
         train_and_raise(model, optimizer, recorder, KeyboardInterrupt())
-    assert recorder.run.status == "interrupted"
+    assert (recorder.run.status, recorder.run.error) == ("interrupted", "stopped by Ctrl-C or a signal")
     assert len(recorder.run.series("loss")) == 3
 
 

@@ -38,10 +38,11 @@ def test_a_new_store_has_the_current_version(store):
 def test_an_older_store_is_brought_forward_step_by_step(store, begin, location, monkeypatch):
     begin("old").write(series={("loss", None): ([1], [1.0])})
     store.close()
-    monkeypatch.setattr(schema, "MIGRATIONS", (add_column, add_table))
+    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, add_column, add_table))
+    expected = schema.current_version()
     for _ in range(2):  # no step runs twice: both would fail
         with Store.open(location) as newer:
-            assert version(newer) == 3
+            assert version(newer) == expected
             with newer._database.read() as connection:
                 assert connection.scalar(text("SELECT mood FROM weightsmith_runs")) == "calm"
                 assert inspect(connection).has_table("weightsmith_later")
@@ -50,20 +51,41 @@ def test_an_older_store_is_brought_forward_step_by_step(store, begin, location, 
 
 def test_a_step_that_fails_leaves_the_store_as_it_was(store, begin, location, monkeypatch):
     begin("old")
+    before = version(store)
     with monkeypatch.context() as patch:
-        patch.setattr(schema, "MIGRATIONS", (add_column, fail_half_way))
+        patch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, add_column, fail_half_way))
         with pytest.raises(StoreError):
             Store.open(location)
-    assert version(store) == 1
+    assert version(store) == before
     with store._database.read() as connection:
         assert not inspect(connection).has_table("weightsmith_half")
         assert "mood" not in {column["name"] for column in inspect(connection).get_columns("weightsmith_runs")}
     assert store.run().name == "old"
 
 
+def test_a_store_from_before_tags_gets_them(store, begin, location):
+    run = begin("old").id
+    with store._database.write() as connection:
+        for column in ("tags", "note", "annotated"):
+            connection.execute(text(f"ALTER TABLE weightsmith_runs DROP COLUMN {column}"))
+    set_version(store, "1")
+    store.close()
+    with Store.open(location) as newer:
+        (old,) = newer.runs()
+        assert (old.name, old.tags, old.note) == ("old", (), None)
+        newer.annotate(run, tags="baseline", note="kept")
+        assert (newer.run("old").tags, newer.run("old").note) == (("baseline",), "kept")
+        with newer._database.write() as connection:  # as the older release, which is still training, begins a run
+            older = "INSERT INTO weightsmith_runs (id, status, created, updated, machine, process, writer, summary, "
+            older += "environment, weights) SELECT '20200101-000000-abcd', status, created, updated, machine, process, "
+            older += "writer, summary, environment, weights FROM weightsmith_runs"
+            connection.execute(text(older))
+        assert newer.run("20200101").tags == ()
+
+
 def test_a_newer_store_is_refused_naming_both_versions(store, location):
     set_version(store, "7")
-    with pytest.raises(StoreError, match=r"schema version 7, .* up to 1: upgrade") as caught:
+    with pytest.raises(StoreError, match=rf"schema version 7, .* up to {schema.current_version()}: upgrade") as caught:
         Store.open(location)
     assert "\n" not in str(caught.value)
 

@@ -227,13 +227,16 @@ def test_interrupt_in_this_process_restores_handlers(tmp_path: Path) -> None:
     def stop(epoch: Epoch) -> None:
         os.kill(os.getpid(), signal.SIGINT)
 
-    result = train({"threads": 1}, data=small(), store=tmp_path, on_epoch=stop, **QUIET)
+    result = train({"threads": 1}, data=small(), store=tmp_path, tags="first", on_epoch=stop, **QUIET)
     assert result.ending == "interrupted"
     assert result.epochs == 1
     assert result.metrics == {}
     assert signal.getsignal(signal.SIGINT) is before
     with Store.open(tmp_path) as store:
-        assert store.run().status == "interrupted"
+        run = store.run()
+        assert (run.status, run.error) == ("interrupted", f"stopped at step {result.steps}; resume it to go on")
+        train(store=store, resume=run.id, tags="resumed", data=small(), on_epoch=stop, **QUIET)
+        assert store.run().tags == ("first", "resumed")
 
 
 def test_a_later_interrupt_raises_and_an_echo_does_not(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -84,6 +84,8 @@ def test_a_run_is_told_when_it_begins_goes_on_ends_and_is_deleted(store, looks):
         assert min(waited) < 0.9
         writer.finish("completed")
         assert (await listener.next("completed"))[1]["id"] == writer.id
+        store.annotate(writer.id, tags="baseline")
+        assert (await listener.next("completed"))[1]["id"] == writer.id
         store.delete_run(writer.id)
         assert (await listener.next("deleted"))[1]["id"] == writer.id
         await listener.leave()

@@ -30,6 +30,11 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object 
 PIPE_WIDTH = 300
 
 
+def read_note(given: str | None) -> str | None:
+    """The note as given, or what standard input holds for `-`."""
+    return sys.stdin.read() if given == "-" else given
+
+
 def open_store(location: str | None) -> "Store":
     """Open the store that a reading command was pointed at; one that is not there is a mistake, not a new store.
 

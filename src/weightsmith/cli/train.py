@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from weightsmith.cli.options import JsonOption, StoreOption, console, print_json
+from weightsmith.cli.options import JsonOption, StoreOption, console, print_json, read_note
 from weightsmith.names import printable
 
 if TYPE_CHECKING:
@@ -28,6 +28,13 @@ def train(
         typer.Option("--set", "-s", metavar="KEY=VALUE", help="Change a field: optimizer.lr=0.01. May be repeated."),
     ] = None,
     name: Annotated[str | None, typer.Option(help="What to call the run.", show_default=False)] = None,
+    tags: Annotated[
+        list[str] | None, typer.Option("--tag", metavar="WORD", help="A word to find the run by. May be repeated.")
+    ] = None,
+    note: Annotated[
+        str | None,
+        typer.Option(metavar="TEXT", help="What to remember of the run; - reads standard input.", show_default=False),
+    ] = None,
     resume: Annotated[
         str | None, typer.Option(metavar="RUN", help="Go on with a run that was stopped or killed.", show_default=False)
     ] = None,
@@ -45,16 +52,17 @@ def train(
     """
     from weightsmith.errors import InputError
 
+    labels = {"name": name, "tags": tags or [], "note": read_note(note)}
     if resume is not None:
         if path is not None or changes or show_recipe:
             raise InputError("--resume goes on with the run's own recipe: leave RECIPE, --set and --show-recipe out")
-        _train(None, name=name, resume=resume, store=store, quiet=quiet, as_json=as_json)
+        _train(None, labels, resume=resume, store=store, quiet=quiet, as_json=as_json)
         return
     recipe = _recipe(path, changes or [])
     if show_recipe:
         print_json(recipe=recipe.effective()) if as_json else typer.echo(recipe.to_yaml().rstrip())
         return
-    _train(recipe, name=name, resume=None, store=store, quiet=quiet, as_json=as_json)
+    _train(recipe, labels, resume=None, store=store, quiet=quiet, as_json=as_json)
 
 
 def _recipe(path: Path | None, changes: list[str]) -> "Recipe":
@@ -65,14 +73,20 @@ def _recipe(path: Path | None, changes: list[str]) -> "Recipe":
 
 
 def _train(
-    recipe: "Recipe | None", *, name: str | None, resume: str | None, store: str | None, quiet: bool, as_json: bool
+    recipe: "Recipe | None",
+    labels: dict[str, Any],
+    *,
+    resume: str | None,
+    store: str | None,
+    quiet: bool,
+    as_json: bool,
 ) -> None:
     from weightsmith.rules import check
     from weightsmith.store import Store
     from weightsmith.train import train as train_recipe
 
     with Store.open(store) as opened:
-        result = train_recipe(recipe, store=opened, name=name, resume=resume, progress=not (quiet or as_json))
+        result = train_recipe(recipe, store=opened, **labels, resume=resume, progress=not (quiet or as_json))
         report = check(opened.run(result.run_id)) if result.run_id and _leads() else None
     if as_json and _leads():
         print_json(**_facts(result, report))

@@ -14,6 +14,7 @@ from weightsmith.recording.hooks import Optimizers, plain_optimizers
 from weightsmith.recording.recorder import Recorder, Subject
 from weightsmith.recording.watched import Models, named_models, watch
 from weightsmith.store import RunWriter, Store
+from weightsmith.store.annotation import Tags, checked_note, checked_tags
 
 
 def record(
@@ -23,6 +24,8 @@ def record(
     budget: float = 0.02,
     store: Store | str | os.PathLike[str] | None = None,
     name: str | None = None,
+    tags: Tags = (),
+    note: str | None = None,
     include: Patterns = "*",
     exclude: Patterns = (),
     recipe: dict[str, Any] | None = None,
@@ -46,6 +49,8 @@ def record(
         budget: seconds of recording per second of training at most; infinity records whatever there is.
         store: a store or its location; None for the default one.
         name: what to call the run.
+        tags: short words to find the run by; a resumed one keeps those that it has.
+        note: what to remember of the run, in plain text of several lines; with `resume`, in the place of its own.
         include: shell patterns of the weights to record.
         exclude: shell patterns of weights to leave out.
         recipe: the description of the training, kept with the run.
@@ -70,6 +75,7 @@ def record(
         raise InputError(f"budget is {budget!r}: give the share of training time that recording may take, such as 0.02")
     if step < 0 or (step and resume is None):
         raise InputError(f"step is {step}: it is the step to resume from, and needs resume=RUN_ID")
+    labels: dict[str, Any] = {"tags": checked_tags(tags), "note": checked_note(note)}
     models = named_models(model)
     watched = watch(models, include, exclude)
 
@@ -80,9 +86,11 @@ def record(
                 recipe=recipe,
                 environment=this_environment() if environment is None else environment,
                 weights=[one.info for one in watched],
+                **labels,
             )
         writer = opened.resume_run(resume)
         writer.truncate(step)
+        opened.annotate(resume, **labels)
         return writer
 
     compiled = any(_is_compiled(one) for one in (model.values() if isinstance(model, Mapping) else [model]))

@@ -448,5 +448,12 @@ def _toward(seen: float, known: float) -> float:
 def _ending(kind: type[BaseException] | None, error: BaseException | None) -> tuple[Ending, str | None]:
     if kind is None:
         return "completed", None
-    text = " ".join(f"{kind.__name__}: {error}".split())
-    return ("failed" if issubclass(kind, Exception) else "interrupted"), text[:1000]
+    return ("failed" if issubclass(kind, Exception) else "interrupted"), _in_words(kind, error)[:1000]
+
+
+def _in_words(kind: type[BaseException], error: BaseException | None) -> str:
+    text = " ".join(str(error or "").split())
+    if kind is KeyboardInterrupt and not text:
+        return "stopped by Ctrl-C or a signal"
+    is_ours = kind.__module__.partition(".")[0] == __name__.partition(".")[0]
+    return text if is_ours and text else f"{kind.__name__}: {text}"  # what we raise ourselves is a sentence

@@ -15,11 +15,12 @@ from weightsmith.store.schema import runs, series
 
 @dataclass(frozen=True)
 class Sign:
-    """What changes whenever a run writes: its status, and when it last did so (UTC)."""
+    """What changes whenever a run writes or somebody annotates it: its status, and when either last happened (UTC)."""
 
     id: str
     status: Status
     updated: datetime
+    annotated: datetime | None
 
 
 def revision(location: Location) -> object | None:
@@ -42,9 +43,9 @@ def _state(path: str) -> tuple[int, int, int] | None:
 
 def signs(connection: Connection) -> Sequence[Sign]:
     """The signs of life of all runs, in no order."""
-    query = select(runs.c.id, runs.c.status, runs.c.updated, runs.c.machine, runs.c.process)
+    query = select(runs.c.id, runs.c.status, runs.c.updated, runs.c.machine, runs.c.process, runs.c.annotated)
     return [
-        Sign(row.id, judged_status(row.status, row.updated, row.machine, row.process), row.updated)
+        Sign(row.id, judged_status(row.status, row.updated, row.machine, row.process), row.updated, row.annotated)
         for row in connection.execute(query)
     ]
 

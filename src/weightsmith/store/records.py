@@ -85,7 +85,9 @@ class RunSummary:
         updated: when it last wrote or gave a sign of life.
         finished: when it ended, or None.
         summary: its outcome, as `RunWriter.set_summary` collected it.
-        error: one line on why it failed, or None.
+        error: one line on why it failed or was interrupted, or None.
+        tags: words to find it by.
+        note: what its user wrote about it, or None.
     """
 
     id: str
@@ -96,3 +98,5 @@ class RunSummary:
     finished: datetime | None
     summary: dict[str, Any]
     error: str | None
+    tags: tuple[str, ...]
+    note: str | None

@@ -148,6 +148,8 @@ class Run(RunSummary):
             "created": f"{self.created:%Y-%m-%d %H:%M:%S} UTC",
             "weights": str(len(self.weights)),
             "error": self.error or "",
+            "tags": " ".join(self.tags),
+            "note": self.note or "",
             **{key: str(value) for key, value in self.summary.items()},
         }
         rows = [f"<tr><th>{escape(key)}</th><td>{escape(fact)}</td></tr>" for key, fact in facts.items() if fact]

@@ -152,6 +152,10 @@ runs = Table(
     Column("recipe", Json),
     Column("environment", Json, nullable=False),
     Column("weights", Json(list), nullable=False),
+    # A release without tags may go on writing runs into a store that this one has upgraded.
+    Column("tags", Json(list), nullable=False, server_default="[]"),
+    Column("note", Words),
+    Column("annotated", Utc),  # when tags or note last changed; `updated` is the writer's alone
 )
 
 
@@ -213,7 +217,13 @@ snapshots = Table(
     Index("weightsmith_snapshots_key", "run", "step"),
 )
 
-MIGRATIONS: tuple[Callable[[Connection], None], ...] = ()
+
+def _add_annotations(connection: Connection) -> None:
+    for column in ("tags TEXT DEFAULT '[]' NOT NULL", "note TEXT", "annotated VARCHAR(32)"):
+        connection.execute(text(f"ALTER TABLE weightsmith_runs ADD COLUMN {column}"))
+
+
+MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_add_annotations,)
 """Step i takes a store from version i + 1 to i + 2, by statements of its own (never by the tables above, which are
 always the newest). Adding a step raises the version."""
 

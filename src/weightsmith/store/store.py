@@ -16,6 +16,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, delete, insert, s
 from weightsmith.errors import InputError, StoreError, UnknownRunError
 from weightsmith.names import suggestion
 from weightsmith.store import pulse, schema
+from weightsmith.store.annotation import Tags, annotate, checked_note, checked_tags
 from weightsmith.store.database import Database
 from weightsmith.store.liveness import judged_status, this_machine
 from weightsmith.store.location import locate
@@ -27,7 +28,7 @@ from weightsmith.weight import WeightInfo
 
 _LIGHT = (
     *(runs.c.id, runs.c.name, runs.c.status, runs.c.created, runs.c.updated, runs.c.finished),
-    *(runs.c.summary, runs.c.error, runs.c.machine, runs.c.process),
+    *(runs.c.summary, runs.c.error, runs.c.tags, runs.c.note, runs.c.machine, runs.c.process),
 )
 _ID = re.compile(r"\d{8}-\d{6}-[0-9a-z]{4}")
 _ALPHABET = string.digits + string.ascii_lowercase
@@ -102,6 +103,8 @@ class Store:
         recipe: dict[str, Any] | None,
         environment: dict[str, Any],
         weights: Sequence[WeightInfo],
+        tags: Tags = (),
+        note: str | None = None,
     ) -> RunWriter:
         """Begin a run.
 
@@ -110,9 +113,11 @@ class Store:
             recipe: the full description of the training, or None.
             environment: versions, machine, command: whatever explains the numbers later.
             weights: what will be watched.
+            tags: short words to find it by.
+            note: what to remember of it, in plain text of several lines.
 
         Raises:
-            InputError: a name that is empty, too long or not printable.
+            InputError: a name, tag or note that is too long or not printable.
             StoreError: the store cannot be written.
         """
         if name is not None and (not name.isprintable() or not 0 < len(name) <= 200 or name == "latest"):
@@ -125,6 +130,8 @@ class Store:
             "recipe": recipe,
             "environment": environment,
             "weights": [info.to_json() for info in weights],
+            "tags": checked_tags(tags),
+            "note": checked_note(note),
             **_begun(now, token),
         }
         with self._database.write() as connection:
@@ -155,6 +162,22 @@ class Store:
             self._check_free(connection, run_id, "delete")
             connection.execute(delete(runs).where(runs.c.id == run_id))  # the rest follows by its foreign keys
         shutil.rmtree(self._database.location.files / run_id, ignore_errors=True)
+
+    def annotate(self, run_id: str, *, tags: Tags = (), untag: Tags = (), note: str | None = None) -> None:
+        """Change tags and note of a run, also while another process writes it.
+
+        Args:
+            run_id: the run.
+            tags: to add: words of at most 40 characters, at most 32 of them on a run.
+            untag: to take away.
+            note: the new note, of at most 10,000 characters; an empty one takes it away, None leaves it.
+
+        Raises:
+            InputError: what is no tag or note, or a tag to take away that the run has not.
+            StoreError: there is no such run, or the store cannot be written.
+        """
+        with self._database.write() as connection:
+            annotate(connection, run_id, tags, untag, note)
 
     def runs(self) -> list[RunSummary]:
         """All runs, the newest first."""
@@ -268,4 +291,6 @@ def _summary(row: Row[Any]) -> RunSummary:
         finished=row.finished,
         summary=row.summary,
         error=row.error,
+        tags=tuple(map(str, row.tags)),
+        note=row.note,
     )

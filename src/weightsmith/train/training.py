@@ -15,6 +15,7 @@ from weightsmith.errors import InputError, StoreError
 from weightsmith.recording import Recorder, environment, record
 from weightsmith.sources.module import open_module
 from weightsmith.store import Store
+from weightsmith.store.annotation import Tags
 from weightsmith.train import checkpoint
 from weightsmith.train.assembly import Assembly, assemble
 from weightsmith.train.data import Data
@@ -64,6 +65,8 @@ def train(
     *,
     store: Location = None,
     name: str | None = None,
+    tags: Tags = (),
+    note: str | None = None,
     data: Data | None = None,
     model: nn.Module | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
@@ -84,6 +87,8 @@ def train(
         recipe: a recipe or its plain values; None for the default one, or for the resumed run's.
         store: a store or its location; None for the default one.
         name: what to call the run; a resumed one keeps its own.
+        tags: short words to find the run by; a resumed one keeps those that it has.
+        note: what to remember of the run, in plain text of several lines; with `resume`, in the place of its own.
         data: rows to use instead of the recipe's (`from_datasets`).
         model: a network to train in place instead of the recipe's; initialized as the recipe says.
         on_epoch: called after every epoch, on process 0.
@@ -115,7 +120,8 @@ def train(
         shown = display(shown=progress and fabric.is_global_zero)
         own = {"own_data": data is not None, "own_model": model is not None, "processes": fabric.world_size}
         try:
-            recorder = _recorder(parts, store, name, own, earlier, saved)
+            labels = {"name": name, "tags": tags, "note": note}
+            recorder = _recorder(parts, store, labels, own, earlier, saved)
             result = _run(parts, recorder, shown, on_epoch, saved)
         finally:
             shown.close()
@@ -199,7 +205,7 @@ def _threads(recipe: Recipe, earlier: Earlier | None) -> int:
 def _recorder(
     parts: Assembly,
     store: Location,
-    name: str | None,
+    labels: dict[str, Any],
     own: dict[str, Any],
     earlier: Earlier | None,
     saved: Saved | None,
@@ -217,7 +223,7 @@ def _recorder(
         parts.optimizer,
         budget=chosen.budget,
         store=store,
-        name=name,
+        **labels,
         include=chosen.include,
         exclude=chosen.exclude,
         recipe=parts.recipe.effective(),

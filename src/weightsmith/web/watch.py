@@ -135,7 +135,7 @@ class _Watched:
         self._store = store
         self._revision: object = self  # which differs from all
         self._wrote = self._looked = 0.0
-        self._seen: dict[str, tuple[str, object]] | None = None
+        self._seen: dict[str, tuple[object, ...]] | None = None
 
     def is_due(self) -> bool:
         """Whether something may have been written since the last look, or it is long ago."""
@@ -148,7 +148,9 @@ class _Watched:
         """The changes since the last look; none at the first."""
         self._looked = time.monotonic()
         now = {sign.id: sign for sign in self._store.signs()}
-        states: dict[str, tuple[str, object]] = {key: (sign.status, sign.updated) for key, sign in now.items()}
+        states: dict[str, tuple[object, ...]] = {
+            key: (sign.status, sign.updated, sign.annotated) for key, sign in now.items()
+        }
         before = self._seen
         changed = [] if before is None else [key for key, state in states.items() if before.get(key) != state]
         found: list[Change] = [

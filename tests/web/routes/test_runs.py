@@ -29,6 +29,20 @@ def test_runs_are_listed_the_newest_first(client, record):
     assert (line["values"][0], line["steps"][-1]) == (1.0, 1000)
 
 
+def test_tags_and_notes_are_told_as_they_are_now(client, record, store):
+    key = record()
+    address = f"/api/stores/s0/runs/{key}"
+    tag = client.get(address).headers["etag"]
+    (before,) = client.get("/api/runs").json()["runs"]
+    assert (before["tags"], before["note"]) == ([], None)
+    store.annotate(key, tags=["baseline", "<b>"], note="<script>\n\tline 2")
+    (listed,) = client.get("/api/runs").json()["runs"]
+    full = client.get(address, headers={"if-none-match": tag}).json()
+    for facts in (listed, full):
+        assert (facts["tags"], facts["note"]) == (["baseline", "<b>"], "<script>\n\tline 2")
+    assert listed["updated"] == before["updated"]
+
+
 def test_a_run_is_told_in_full(client, record):
     key = record()
     run = client.get(f"/api/stores/s0/runs/{key}").json()

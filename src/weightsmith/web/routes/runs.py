@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request, Response
 
 from weightsmith.analysis.thin import thin
 from weightsmith.errors import UnknownRunError
+from weightsmith.names import printable
 from weightsmith.store import Run, RunSummary, Store
 from weightsmith.web.answer import answer, moment, numbers, text
 from weightsmith.web.served import Here
@@ -50,6 +51,8 @@ def facts(run: RunSummary) -> dict[str, Any]:
         "finished": moment(run.finished),
         "error": text(run.error),
         "summary": run.summary,
+        "tags": [text(tag) for tag in run.tags],
+        "note": None if run.note is None else "".join(c if c in "\n\t" else printable(c) for c in run.note),
     }
 
 
