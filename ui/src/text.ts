@@ -7,6 +7,11 @@ export function visible(name: string): string {
   return name.replace(HIDDEN, (found) => `⟨U+${found.codePointAt(0)!.toString(16).toUpperCase().padStart(4, "0")}⟩`);
 }
 
+/** Text of several lines, each as `visible` has it. */
+export function visibleLines(text: string): string {
+  return text.replaceAll("\t", "    ").split("\n").map(visible).join("\n");
+}
+
 /** At most `length` characters: the beginning and the end, which is where names differ. */
 export function shortened(text: string, length = 72): string {
   if (text.length <= length) return text;

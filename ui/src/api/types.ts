@@ -20,6 +20,8 @@ export interface RunRow {
   finished: string | null;
   error: string | null;
   summary: Record<string, unknown>;
+  tags: string[];
+  note: string | null;
   model: string | null;
   optimizer: string | null;
   sparkline: { steps: number[]; values: Maybe[] };

@@ -1,8 +1,9 @@
-/** A table that sorts by its heads; the order is in the address. Long ones draw only the rows in view. */
+/** A table that sorts by its heads, also within groups; the order is in the address. Long ones draw only the rows in view. */
 
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { useParam } from "../router";
+import { type Grouping, lined } from "./sections";
 
 export interface Column<Row> {
   id: string;
@@ -26,6 +27,8 @@ interface Props<Row> {
   mark?: (row: Row) => string | undefined;
   /** Whether a long one scrolls within itself instead of making the page long. */
   framed?: boolean;
+  grouping?: Grouping<Row> | null;
+  className?: string;
   empty?: ComponentChildren;
 }
 
@@ -50,11 +53,12 @@ export function sorted<Row>(rows: Row[], columns: Column<Row>[], order: string):
     .map(({ row }) => row);
 }
 
-export function DataTable<Row>({ label, rows, columns, id, parameter = "sort", initial = "", mark, framed = false, empty }: Props<Row>) {
+export function DataTable<Row>({ label, rows, columns, id, parameter = "sort", initial = "", mark, framed = false, grouping = null, className, empty }: Props<Row>) {
   const [order, setOrder] = useParam(parameter, initial);
   const frame = useRef<HTMLDivElement>(null);
   const [range, setRange] = useState<[number, number]>([0, 80]);
-  const windowed = rows.length > WINDOWED;
+  const all = lined(sorted(rows, columns, order), grouping);
+  const windowed = all.length > WINDOWED;
 
   useEffect(() => {
     if (!windowed) return;
@@ -75,7 +79,6 @@ export function DataTable<Row>({ label, rows, columns, id, parameter = "sort", i
     };
   }, [windowed, framed]);
 
-  const all = sorted(rows, columns, order);
   const [from, to] = windowed ? range : [0, all.length];
   const head = (column: Column<Row>) => {
     const direction = order === column.id ? "ascending" : order === `-${column.id}` ? "descending" : undefined;
@@ -96,21 +99,27 @@ export function DataTable<Row>({ label, rows, columns, id, parameter = "sort", i
   if (!rows.length && empty) return <>{empty}</>;
   return (
     <div class={`table-frame ${framed ? "framed" : ""}`} ref={frame} tabIndex={0} role="group" aria-label={label}>
-      <table>
+      <table class={className}>
         <thead>
           <tr>{columns.map(head)}</tr>
         </thead>
         <tbody>
           {from > 0 && <tr aria-hidden="true" style={{ height: `${Math.min(from, all.length) * ROW}px` }} />}
-          {all.slice(from, to).map((row) => (
-            <tr key={id(row)} class={mark?.(row)}>
-              {columns.map((column) => (
-                <td key={column.id} class={column.numeric ? "numeric" : column.className}>
-                  {column.cell(row)}
-                </td>
-              ))}
-            </tr>
-          ))}
+          {all.slice(from, to).map((line) =>
+            "rows" in line ? (
+              <tr key={`group ${line.key}`} class="branch">
+                {grouping?.head(line.key, line.rows, columns.length)}
+              </tr>
+            ) : (
+              <tr key={`${line.key} ${id(line.row)}`} class={mark?.(line.row)}>
+                {columns.map((column) => (
+                  <td key={column.id} class={column.numeric ? "numeric" : column.className}>
+                    {column.cell(line.row)}
+                  </td>
+                ))}
+              </tr>
+            ),
+          )}
           {to < all.length && <tr aria-hidden="true" style={{ height: `${(all.length - to) * ROW}px` }} />}
         </tbody>
       </table>

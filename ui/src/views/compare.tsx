@@ -14,7 +14,7 @@ import { WeightChangesPanel } from "../panels/weight_changes";
 import { When } from "../parts/panel";
 import { Empty, Failure } from "../parts/states";
 import { link } from "../router";
-import { reference } from "./runs";
+import { reference } from "../runs/facts";
 
 export function CompareView() {
   const wanted = useWanted();

@@ -16,7 +16,8 @@ import { LayersPanels } from "../panels/layers";
 import { RecipePanels } from "../panels/recipe";
 import { SnapshotWeights } from "../panels/snapshot_weights";
 import { link, useParam } from "../router";
-import { ago, moment, number, percent, plural, seconds, visible } from "../text";
+import { TagLinks } from "../runs/tags";
+import { ago, moment, number, percent, plural, seconds, visible, visibleLines } from "../text";
 
 export const MAIN_TABS = ["curves", "layers", "histograms", "weights", "findings", "recipe"] as const;
 
@@ -77,6 +78,26 @@ export function RunView({ store, id }: { store: string; id: string }) {
   );
 }
 
+/** How a run ended that did not end as planned. */
+function Ending({ run }: { run: RunDetail }) {
+  if (run.status !== "interrupted" && run.status !== "lost") return run.error ? <Failure error={run.error} /> : null;
+  // Runs of earlier releases hold the error's class as well.
+  const reason = (run.error ?? "").replace(/^(StoppedError|KeyboardInterrupt): ?/, "");
+  return (
+    <div class="notice">
+      <span>
+        {run.status === "lost" ? "This run was lost: it says that it is running, but its process gives no sign of life." : `This run was interrupted${reason ? `: ${visible(reason)}` : " before its end"}.`}
+        {run.recipe && (
+          <>
+            {" "}
+            Go on with it: <code>weightsmith train --resume {run.id}</code>
+          </>
+        )}
+      </span>
+    </div>
+  );
+}
+
 function Heading({ run }: { run: RunDetail }) {
   const summary = run.summary;
   const metric = typeof summary.metric === "string" ? summary.metric : null;
@@ -101,12 +122,18 @@ function Heading({ run }: { run: RunDetail }) {
         </h1>
         <StatusMark status={run.status} />
         <VerdictMark verdict={verdict ?? null} />
+        <TagLinks tags={run.tags} />
         <span class="muted">
           <code>{run.id}</code> · started <time title={moment(run.created)}>{ago(run.created)}</time> · {plural(run.weights.length, "weight")}
         </span>
       </div>
+      {run.note && (
+        <p class="note" tabIndex={0} aria-label="Note">
+          {visibleLines(run.note)}
+        </p>
+      )}
       {text && !run.error?.includes(text) && <p class="verdict-text">{visible(text)}</p>}
-      {run.error && <Failure error={run.error} />}
+      <Ending run={run} />
       {run.status !== "running" && (
         <dl class="facts">
           {facts

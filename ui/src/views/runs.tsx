@@ -1,24 +1,23 @@
-/** All runs of all stores, newest first, as they happen; ticked ones can be compared. */
+/** All runs of all stores, newest first or in groups, as they happen; ticked ones can be compared. */
 
 import { useEffect, useState } from "preact/hooks";
 import { useData } from "../api/data";
 import { useRunEvents } from "../api/events";
 import type { Hello, RunRow } from "../api/types";
 import { useTitle } from "../app";
-import { Search, Segments } from "../parts/controls";
+import { Search, Segments, Select } from "../parts/controls";
 import { Name } from "../parts/name";
 import { Panel, When } from "../parts/panel";
-import { Sparkline } from "../parts/spark";
 import { Empty } from "../parts/states";
 import { comparisonOf } from "../panels/subjects";
-import { StatusMark, VerdictMark } from "../parts/status";
-import { type Column, DataTable } from "../parts/table";
+import { DataTable } from "../parts/table";
 import { go, link, useParam } from "../router";
-import type { Table } from "../save";
-import { smooth } from "../smooth";
-import { ago, baseName, moment, number, percent, seconds, visible } from "../text";
-
-const MOST_COMPARED = 8;
+import { columns, table } from "../runs/columns";
+import { reference } from "../runs/facts";
+import { matches } from "../runs/filter";
+import { GROUPINGS, useGroups } from "../runs/groups";
+import { type Ticks, useTicks } from "../runs/ticks";
+import { baseName, visible } from "../text";
 
 const STATES = [
   ["", "All"],
@@ -27,129 +26,51 @@ const STATES = [
   ["other", "Broken off"],
 ] as const;
 
-export function reference(run: { store: string; id: string }): string {
-  return `${run.store}~${run.id}`;
-}
-
-function figure(run: RunRow, name: string): number | null {
-  const value = run.summary[name];
-  return typeof value === "number" ? value : null;
-}
-
-function metric(run: RunRow): number | null {
-  const name = run.summary.metric;
-  return typeof name === "string" ? (figure(run, `val_${name}`) ?? figure(run, `best_val_${name}`)) : null;
-}
-
-const MOST = 8; // runs beside each other that colors still tell apart
-
-function duration(run: RunRow): number {
-  return figure(run, "training_seconds") ?? figure(run, "seconds") ?? (Date.parse(run.finished ?? run.updated) - Date.parse(run.created)) / 1000;
-}
-
-function columns(ticked: Set<string>, tick: (run: string, on: boolean) => void): Column<RunRow>[] {
-  return [
-    {
-      id: "compare",
-      head: "",
-      cell: (run) => (
-        <input
-          type="checkbox"
-          aria-label={`Compare ${visible(run.name ?? run.id)}`}
-          checked={ticked.has(reference(run))}
-          disabled={!ticked.has(reference(run)) && ticked.size >= MOST_COMPARED}
-          onChange={(event) => tick(reference(run), event.currentTarget.checked)}
-        />
-      ),
-    },
-    {
-      id: "name",
-      head: "Run",
-      key: (run) => run.name ?? run.id,
-      className: "wide",
-      cell: (run) => (
-        <a class="strong" href={link(["run", run.store, run.id])}>
-          <Name text={run.name ?? run.id} length={44} />
-        </a>
-      ),
-    },
-    { id: "status", head: "Status", key: (run) => run.status, cell: (run) => <StatusMark status={run.status} /> },
-    { id: "loss", head: "Loss", about: "Training loss over the steps, smoothed; on a logarithmic scale where it falls by more than 30 times", cell: (run) => <Sparkline values={smooth(run.sparkline.values, 0.6)} /> },
-    {
-      id: "verdict",
-      head: "Verdict",
-      about: "What the monitor said last about the course of the losses",
-      key: (run) => (run.summary.verdict as string | undefined) ?? null,
-      cell: (run) => <VerdictMark verdict={(run.summary.verdict as string | undefined) ?? null} />,
-    },
-    { id: "val_loss", head: "Val. loss", numeric: true, about: "Validation loss of the weights that were kept", key: (run) => figure(run, "val_loss"), cell: (run) => number(figure(run, "val_loss")) },
-    {
-      id: "metric",
-      head: "Val. metric",
-      numeric: true,
-      about: "The task's own measure on the validation data, such as accuracy",
-      key: metric,
-      cell: (run) => (run.summary.metric === "accuracy" ? percent(metric(run)) : number(metric(run))),
-    },
-    { id: "model", head: "Model", key: (run) => run.model, cell: (run) => (run.model ? <Name text={run.model} length={24} /> : "–") },
-    { id: "optimizer", head: "Optimizer", key: (run) => run.optimizer, cell: (run) => (run.optimizer ? <Name text={run.optimizer} length={20} /> : "–") },
-    { id: "steps", head: "Steps", numeric: true, key: (run) => figure(run, "steps") ?? run.sparkline.steps.at(-1) ?? null, cell: (run) => number(figure(run, "steps") ?? run.sparkline.steps.at(-1) ?? null) },
-    { id: "duration", head: "Time", numeric: true, about: "Time spent training", key: duration, cell: (run) => seconds(duration(run)) },
-    { id: "created", head: "Started", numeric: true, key: (run) => Date.parse(run.created), cell: (run) => <time dateTime={run.created} title={moment(run.created)}>{ago(run.created)}</time> },
-  ];
-}
-
-function table(runs: RunRow[]): Table {
-  return [
-    ["store", "run", "name", "status", "verdict", "val_loss", "metric", "model", "optimizer", "steps", "seconds", "created"],
-    ...runs.map((run) => [run.store, run.id, run.name, run.status, run.summary.verdict as string, figure(run, "val_loss"), metric(run), run.model, run.optimizer, figure(run, "steps"), duration(run), run.created]),
-  ];
-}
-
-function matches(run: RunRow, filter: string, state: string): boolean {
-  if (state === "other" ? ["running", "completed"].includes(run.status) : state && run.status !== state) return false;
-  const text = [run.name, run.id, run.status, run.model, run.optimizer, run.summary.verdict].join(" ").toLowerCase();
-  return filter.toLowerCase().split(/\s+/).every((word) => text.includes(word));
+/** Draws this view anew now and then: how long ago something was changes by itself. */
+function useClock(): void {
+  const [, tick] = useState(0);
+  useEffect(() => {
+    const timer = setInterval(() => tick((n) => n + 1), 30_000);
+    return () => clearInterval(timer);
+  }, []);
 }
 
 export function RunsView() {
   useTitle("Runs");
+  useClock();
   const live = useRunEvents(() => true);
   const hello = useData<Hello>("api/hello");
   const runs = useData<{ runs: RunRow[] }>("api/runs", live.version);
   const [filter, setFilter] = useParam("filter");
   const [state, setState] = useParam("status");
-  const [ticks, setTicks] = useParam("compare");
-  const [, tickClock] = useState(0);
-  useEffect(() => {
-    const timer = setInterval(() => tickClock((n) => n + 1), 30_000);
-    return () => clearInterval(timer);
-  }, []);
-  const ticked = new Set(ticks.split(",").filter(Boolean));
-  const tick = (run: string, on: boolean) => {
-    const next = new Set(ticked);
-    if (on) next.add(run);
-    else next.delete(run);
-    setTicks([...next].join(","));
-  };
-  const compare = () => go(comparisonOf([...ticked]));
-  const shown = (runs.data?.runs ?? []).filter((run) => matches(run, filter, state));
+  const ticks = useTicks();
+  const groups = useGroups(ticks);
+  const compare = () => go(comparisonOf(ticks.references));
+  const all = runs.data?.runs ?? [];
+  const shown = all.filter((run) => matches(run, filter, state));
   const files = hello.data?.files ?? [];
+  const ticked = ticks.references.length;
   return (
     <>
       <h1 class="hidden">Runs and files</h1>
-      {files.length > 0 && <FilesPanel files={files} ticked={ticked} tick={tick} compare={compare} />}
+      {files.length > 0 && <FilesPanel files={files} ticks={ticks} compare={compare} />}
       {hello.data && hello.data.stores.length === 0 && files.length > 0 ? null : (
         <Panel
           title="Runs"
-          about="Every training that was recorded in this store, newest first. Tick two or more to compare them."
+          about="Every training that was recorded in this store, newest first. Tick two or more to compare them. The filter takes words, and tag:baseline for what has that tag. Groups keep the order of the table; one with the first run comes first."
           note={runs.data ? (shown.length === runs.data.runs.length ? String(shown.length) : `${shown.length} of ${runs.data.runs.length}`) : null}
           csv={() => table(shown)}
           controls={
             <>
-              <button type="button" class="primary" disabled={ticked.size < 2 || ticked.size > MOST} onClick={compare} title="Tick two to eight runs first">
-                Compare{ticked.size ? ` ${ticked.size}` : ""}
+              <button type="button" class="primary" disabled={ticked < 2 || ticks.room < 0} onClick={compare} title="Tick two to eight runs first">
+                Compare{ticked ? ` ${ticked}` : ""}
               </button>
+              <Select label="Group by" value={groups.by} options={GROUPINGS} onChange={groups.setBy} />
+              {groups.grouping && (
+                <button type="button" class="quiet" onClick={() => groups.foldAll(shown)}>
+                  {groups.anyOpen(shown) ? "Fold all" : "Open all"}
+                </button>
+              )}
               <Segments label="Status" value={state as "" | "running" | "completed" | "other"} options={STATES} onChange={setState} />
               <Search label="Filter runs" value={filter} onChange={setFilter} />
             </>
@@ -165,7 +86,7 @@ export function RunsView() {
                   </p>
                 </Empty>
               ) : (
-                <DataTable label="Runs" rows={shown} columns={columns(ticked, tick)} id={reference} initial="" empty={<Empty>No run matches the filter.</Empty>} />
+                <DataTable label="Runs" rows={shown} columns={columns({ ticks, filter, onFilter: setFilter, tagged: all.some((run) => run.tags.length > 0) })} id={reference} grouping={groups.grouping} className="runs" empty={<Empty>No run matches the filter.</Empty>} />
               )
             }
           </When>
@@ -177,21 +98,20 @@ export function RunsView() {
 
 interface FilesProps {
   files: Hello["files"];
-  ticked: Set<string>;
-  tick: (file: string, on: boolean) => void;
+  ticks: Ticks;
   compare: () => void;
 }
 
-function FilesPanel({ files, ticked, tick, compare }: FilesProps) {
+function FilesPanel({ files, ticks, compare }: FilesProps) {
   return (
     <Panel
       title="Files"
       about="The checkpoints that this page was started with. They are read piece by piece and never run. Tick two or more, or runs as well, to compare them."
       note={String(files.length)}
       controls={
-        files.some((file) => ticked.has(file.source)) && (
-          <button type="button" class="primary" disabled={ticked.size < 2} onClick={compare} title="Tick two to eight files or runs first">
-            Compare {ticked.size}
+        files.some((file) => ticks.has(file.source)) && (
+          <button type="button" class="primary" disabled={ticks.references.length < 2} onClick={compare} title="Tick two to eight files or runs first">
+            Compare {ticks.references.length}
           </button>
         )
       }
@@ -202,9 +122,9 @@ function FilesPanel({ files, ticked, tick, compare }: FilesProps) {
             <input
               type="checkbox"
               aria-label={`Compare ${visible(file.label)}`}
-              checked={ticked.has(file.source)}
-              disabled={!ticked.has(file.source) && ticked.size >= MOST_COMPARED}
-              onChange={(event) => tick(file.source, event.currentTarget.checked)}
+              checked={ticks.has(file.source)}
+              disabled={!ticks.has(file.source) && ticks.room <= 0}
+              onChange={(event) => ticks.set([file.source], event.currentTarget.checked)}
             />
             <a class="strong" href={link(["source", file.source])}>
               <Name text={baseName(file.label)} length={80} />
