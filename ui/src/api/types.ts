@@ -66,6 +66,24 @@ export interface LayerSeries {
   values: Maybe[][];
 }
 
+export interface GradientRow {
+  name: string;
+  role: string;
+  size: number;
+  measured: number;
+  low: Maybe;
+  median: Maybe;
+  high: Maybe;
+  broken_since: number | null;
+  state: "healthy" | "vanishing" | "exploding" | "non_finite" | null;
+}
+
+export interface Gradients {
+  weights: GradientRow[];
+  band: [number, number];
+  thresholds: { ratio: number; floor: number; jump: number; larger: number };
+}
+
 export interface HistogramsOverTime {
   weight: string;
   quantity: string;

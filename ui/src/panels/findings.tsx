@@ -20,7 +20,13 @@ const LEVELS = [
 
 const FOLDED = 3; // places of one rule that show without a click
 
-export function FindingsPanel({ findings, weightLink }: { findings: Loaded<Findings>; weightLink: (name: string) => string }) {
+interface Links {
+  weightLink: (name: string) => string;
+  /** Where the step is seen at which a finding began; nowhere for weights without a history. */
+  stepLink?: (finding: Finding, step: number) => string;
+}
+
+export function FindingsPanel({ findings, ...links }: Links & { findings: Loaded<Findings> }) {
   const [level, setLevel] = useParam("severity");
   const shown = (findings.data?.findings ?? []).filter((one) => !level || one.severity === level).sort((a, b) => rank(a.severity) - rank(b.severity));
   const unjudged = findings.data?.not_judged ?? [];
@@ -44,7 +50,7 @@ export function FindingsPanel({ findings, weightLink }: { findings: Loaded<Findi
             ) : (
               <ul class="findings">
                 {grouped(shown).map((group) => (
-                  <Group key={group[0].code + group[0].severity} group={group} weightLink={weightLink} />
+                  <Group key={group[0].code + group[0].severity} group={group} {...links} />
                 ))}
               </ul>
             )}
@@ -77,13 +83,12 @@ export function grouped(findings: Finding[]): Finding[][] {
   return [...found.values()];
 }
 
-interface GroupProps {
+interface GroupProps extends Links {
   group: Finding[];
-  weightLink: (name: string) => string;
 }
 
 /** One rule's findings: what to do once, where it differs with each, and every place with its evidence. */
-function Group({ group, weightLink }: GroupProps) {
+function Group({ group, ...links }: GroupProps) {
   const [first] = group;
   const [open, setOpen] = useState(false);
   const alike = group.every((one) => one.fix === first.fix);
@@ -98,7 +103,7 @@ function Group({ group, weightLink }: GroupProps) {
       </div>
       {alike && <p class="advice">{visible(first.fix)}</p>}
       {shown.map((one, i) => (
-        <Place key={i} finding={one} weightLink={weightLink} advice={!alike} />
+        <Place key={i} finding={one} advice={!alike} {...links} />
       ))}
       {group.length > FOLDED && (
         <button type="button" class="quiet" aria-expanded={open} onClick={() => setOpen(!open)}>
@@ -109,7 +114,7 @@ function Group({ group, weightLink }: GroupProps) {
   );
 }
 
-function Place({ finding, weightLink, advice }: { finding: Finding; weightLink: (name: string) => string; advice: boolean }) {
+function Place({ finding, weightLink, stepLink, advice }: Links & { finding: Finding; advice: boolean }) {
   const evidence = Object.entries(finding.evidence);
   return (
     <div class="place">
@@ -122,7 +127,12 @@ function Place({ finding, weightLink, advice }: { finding: Finding; weightLink: 
           </>
         )}
         {visible(finding.message)}
-        {finding.step !== null && <span class="muted"> Since step {number(finding.step)}.</span>}
+        {finding.step !== null && (
+          <span class="muted">
+            {" "}
+            Since {stepLink ? <a href={stepLink(finding, finding.step)} title={finding.weight ? "Show all layers at this step" : "Mark this step in all curves"}>step {number(finding.step)}</a> : `step ${number(finding.step)}`}.
+          </span>
+        )}
       </p>
       {advice && <p class="advice">{visible(finding.fix)}</p>}
       {evidence.length > 0 && (

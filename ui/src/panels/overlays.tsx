@@ -8,7 +8,7 @@ import { Panel } from "../parts/panel";
 import { SeriesChart, type Zoom } from "../parts/series_chart";
 import { Empty } from "../parts/states";
 import { title } from "../text";
-import { isLog, lines, spanOf, useCurveView, useWide } from "./curves";
+import { isLog, lines, spanOf, useCurveView, useWide } from "./curve_view";
 import { short, type Subject } from "./subjects";
 
 const POINTS = 800;

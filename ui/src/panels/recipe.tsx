@@ -1,18 +1,19 @@
-/** What was trained and where: recipe, environment, and what recording it cost. */
+/** What was trained and where: recipe and environment, beside what recording it cost. */
 
 import type { RunDetail } from "../api/types";
 import { Toggle } from "../parts/controls";
 import { Panel } from "../parts/panel";
 import { Empty } from "../parts/states";
 import { useParam } from "../router";
-import { bytes, number, percent, seconds, shortened, visible, words } from "../text";
+import { shortened, visible } from "../text";
+import { RecorderPanel } from "./recorder";
 
 /** Nested values as dotted keys, in their own order. */
 export function flattened(value: unknown, prefix = ""): [string, unknown][] {
   if (value !== null && typeof value === "object" && !Array.isArray(value) && Object.keys(value).length) {
     return Object.entries(value).flatMap(([key, inner]) => flattened(inner, prefix ? `${prefix}.${key}` : key));
   }
-  return [[prefix, value]];
+  return prefix ? [[prefix, value]] : []; // nothing was kept at all
 }
 
 export function plain(value: unknown): string {
@@ -39,19 +40,7 @@ function Pairs({ pairs }: { pairs: [string, unknown][] }) {
   );
 }
 
-interface Recorder {
-  budget?: number;
-  share?: number;
-  setup?: number;
-  training?: number;
-  seconds?: Record<string, number>;
-  measured?: number;
-  sketched?: number;
-  snapshots?: number;
-  snapshot_bytes?: number;
-}
-
-export function RecipePanels({ run }: { run: RunDetail }) {
+export function RecipePanels({ base, run, version }: { base: string[]; run: RunDetail; version: number }) {
   const [whole, setWhole] = useParam("unset");
   const recipe = run.recipe ? flattened(run.recipe).filter(([, value]) => whole === "1" || value !== null) : [];
   const environment = flattened(run.environment);
@@ -64,56 +53,11 @@ export function RecipePanels({ run }: { run: RunDetail }) {
         {recipe.length ? <Pairs pairs={recipe} /> : <Empty>This run was recorded from a loop of your own: it has no recipe.</Empty>}
       </Panel>
       <div class="stack">
-        <RecorderPanel recorder={run.summary.recorder as Recorder | undefined} running={run.status === "running"} />
+        <RecorderPanel base={base} run={run} version={version} />
         <Panel title="Environment" about="Where this training ran." csv={() => [["field", "value"], ...environment.map(([key, value]): [string, string] => [key, plain(value)])]}>
-          <Pairs pairs={environment} />
+          {environment.length ? <Pairs pairs={environment} /> : <Empty>Nothing was kept of where this run was recorded.</Empty>}
         </Panel>
       </div>
-    </div>
-  );
-}
-
-function RecorderPanel({ recorder, running }: { recorder?: Recorder; running: boolean }) {
-  const spent = Object.entries(recorder?.seconds ?? {}).sort((a, b) => b[1] - a[1]);
-  const most = Math.max(...spent.map(([, value]) => value), 1e-9);
-  return (
-    <Panel title="What recording cost" about="The recorder measures its own time and keeps to a budget, 2 % of the training by default. Setting up, and the first and last look, come on top.">
-      {!recorder ? (
-        <Empty>{running ? "Known when the run has ended; the curve of the recorder's share tells meanwhile." : "Not known for this run."}</Empty>
-      ) : (
-        <>
-          <dl class="facts tight">
-            <Fact name="Share of training" value={percent(recorder.share)} />
-            <Fact name="Budget" value={percent(recorder.budget)} />
-            <Fact name="Setting up" value={seconds(recorder.setup)} />
-            <Fact name="Steps measured" value={number(recorder.measured)} />
-            <Fact name="Distributions" value={number(recorder.sketched)} />
-            <Fact name="Snapshots" value={`${number(recorder.snapshots)} (${bytes(recorder.snapshot_bytes ?? 0)})`} />
-          </dl>
-          <table class="pairs">
-            <tbody>
-              {spent.map(([name, value]) => (
-                <tr key={name}>
-                  <th scope="row">{words(name)}</th>
-                  <td class="numeric">{seconds(value)}</td>
-                  <td class="bar-cell">
-                    <i class="bar" style={{ width: `${(value / most) * 100}%` }} />
-                  </td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </>
-      )}
-    </Panel>
-  );
-}
-
-function Fact({ name, value }: { name: string; value: string }) {
-  return (
-    <div>
-      <dt>{name}</dt>
-      <dd>{value}</dd>
     </div>
   );
 }

@@ -22,6 +22,8 @@ export interface Mark {
   step: number;
   /** With an end it is a band, else a line. */
   until?: number;
+  /** Where a small flag stands: the step at which somebody noticed. */
+  said?: number;
   label: string;
   color: string;
 }
@@ -51,7 +53,18 @@ function aligned(lines: Line[], logX: boolean, logY: boolean): uPlot.AlignedData
   return uPlot.join(tables);
 }
 
-function drawMarks(chart: uPlot, marks: Mark[]): void {
+/** A flag at the upper edge, whole also at either end. */
+function drawFlag({ ctx, bbox: { left, top, width } }: uPlot, place: number, ratio: number): void {
+  if (place < left - 1 || place > left + width + 1) return;
+  const x = Math.max(left + 5 * ratio, Math.min(left + width - 5 * ratio, place));
+  ctx.beginPath();
+  ctx.moveTo(x - 5 * ratio, top);
+  ctx.lineTo(x + 5 * ratio, top);
+  ctx.lineTo(x, top + 8 * ratio);
+  ctx.fill();
+}
+
+function drawMarks(chart: uPlot, marks: Mark[], ink: string): void {
   const { ctx } = chart;
   const { left, top, width, height } = chart.bbox;
   const ratio = uPlot.pxRatio;
@@ -70,6 +83,7 @@ function drawMarks(chart: uPlot, marks: Mark[]): void {
       ctx.fillRect(x, top, Math.max(2, chart.valToPos(mark.until, "x", true) - x), height);
     }
     ctx.globalAlpha = 0.9;
+    if (mark.said !== undefined) drawFlag(chart, chart.valToPos(mark.said, "x", true), ratio);
     ctx.lineWidth = ratio;
     ctx.setLineDash([4 * ratio, 3 * ratio]);
     ctx.beginPath();
@@ -80,6 +94,7 @@ function drawMarks(chart: uPlot, marks: Mark[]): void {
     const room = ctx.measureText(mark.label).width;
     const right = x + room + 6 * ratio > left + width;
     ctx.textAlign = right ? "right" : "left";
+    ctx.fillStyle = ink; // pale colors of lines are hard to read as text
     ctx.fillText(mark.label, x + (right ? -5 : 5) * ratio, top + (3 + 14 * line++) * ratio);
   }
   ctx.restore();
@@ -174,7 +189,7 @@ export function SeriesChart({ label, lines, marks = [], logX, logY, zoom, onZoom
           bind: { dblclick: () => () => (latest.current.onZoom(null), null) },
         },
         hooks: {
-          drawAxes: [(drawn) => drawMarks(drawn, latest.current.marks)],
+          drawAxes: [(drawn) => drawMarks(drawn, latest.current.marks, colors.text)],
           setCursor: [showValues],
           setSelect: [
             (drawn) => {

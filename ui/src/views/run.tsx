@@ -15,7 +15,7 @@ import { HistogramsPanel } from "../panels/histograms";
 import { LayersPanels } from "../panels/layers";
 import { RecipePanels } from "../panels/recipe";
 import { SnapshotWeights } from "../panels/snapshot_weights";
-import { link, useParam } from "../router";
+import { link, useNumber, useParam } from "../router";
 import { TagLinks } from "../runs/tags";
 import { ago, moment, number, percent, plural, seconds, visible, visibleLines } from "../text";
 
@@ -27,6 +27,7 @@ export function RunView({ store, id }: { store: string; id: string }) {
   const run = useData<RunDetail>(address(base), live.version);
   const findings = useData<FindingsAnswer>(address([...base, "findings"]), run.data?.status === "running" ? 0 : live.version);
   const [tab] = useParam("tab", "curves");
+  const [step] = useNumber("step"); // which the tabs share
   const title = run.data?.name ?? id;
   useTitle(title);
   const deleted = live.last?.status === "deleted" || (run.error?.status === 404 && run.data !== null);
@@ -49,8 +50,14 @@ export function RunView({ store, id }: { store: string; id: string }) {
     layers: () => <LayersPanels base={base} run={detail} version={live.version} />,
     histograms: () => <HistogramsPanel base={base} run={detail} version={live.version} />,
     weights: () => <SnapshotWeights run={detail} />,
-    findings: () => <FindingsPanel findings={findings} weightLink={(name) => link(["run", store, id], { tab: "histograms", weight: name })} />,
-    recipe: () => <RecipePanels run={detail} />,
+    findings: () => (
+      <FindingsPanel
+        findings={findings}
+        weightLink={(name) => link(["run", store, id], { tab: "histograms", weight: name })}
+        stepLink={(finding, at) => link(["run", store, id], { tab: finding.weight ? "layers" : null, step: at })}
+      />
+    ),
+    recipe: () => <RecipePanels base={base} run={detail} version={live.version} />,
   };
   const amount = findings.data?.findings.length;
   return (
@@ -63,7 +70,7 @@ export function RunView({ store, id }: { store: string; id: string }) {
       )}
       <Tabs
         value={tab}
-        href={(one) => link(["run", store, id], { tab: one === "curves" ? null : one })}
+        href={(one) => link(["run", store, id], { tab: one === "curves" ? null : one, step })}
         options={[
           ["curves", "Curves"],
           ["layers", "Layers"],
@@ -80,9 +87,9 @@ export function RunView({ store, id }: { store: string; id: string }) {
 
 /** How a run ended that did not end as planned. */
 function Ending({ run }: { run: RunDetail }) {
-  if (run.status !== "interrupted" && run.status !== "lost") return run.error ? <Failure error={run.error} /> : null;
   // Runs of earlier releases hold the error's class as well.
-  const reason = (run.error ?? "").replace(/^(StoppedError|KeyboardInterrupt): ?/, "");
+  const reason = (run.error ?? "").replace(/^(StoppedError|BrokenError|KeyboardInterrupt): ?/, "").replace(/; resume it to go on$/, "");
+  if (run.status !== "interrupted" && run.status !== "lost") return reason ? <Failure error={reason} /> : null;
   return (
     <div class="notice">
       <span>

@@ -9,6 +9,7 @@ from weightsmith.web.routes import (
     events,
     filters,
     findings,
+    gradients,
     hello,
     histograms,
     layers,
@@ -27,7 +28,8 @@ from weightsmith.web.routes import (
 )
 
 ROUTERS = (
-    *(hello.router, runs.router, run.router, series.router, layers.router, histograms.router, findings.router),
+    *(hello.router, runs.router, run.router, series.router, layers.router, gradients.router, histograms.router),
+    findings.router,
     *(source.router, statistics.router, weight.router, tiles.router, marginals.router, order.router, filters.router),
     *(spectrum.router, correlation.router, difference.router, embedding.router, events.router),
     *(compare.router, changes.router, side_by_side.router),
