@@ -188,3 +188,39 @@ def test_the_benchmark_makes_the_same_matrices():
     lines = [line.strip() for line in Path(__file__).read_text().splitlines() if "lambda rng: " in line]
     assert len(lines) > len(RECIPES) - 1
     assert all(line in text for line in lines if line.startswith('"'))
+
+
+class LeftError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("how", [{}, {"limit": 8}])
+@pytest.mark.parametrize("shape", [(300, 90), (40, 16, 3, 3)])
+def test_progress_goes_on_to_the_end_and_can_end_it(how, shape):
+    array = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    told = []
+    found = spectrum(array, progress=lambda done, total, doing: told.append((done, total, doing)), **how)
+    np.testing.assert_array_equal(found.singular_values, spectrum(array, **how).singular_values)
+    shares = [done / total for done, total, _ in told]
+    assert shares == sorted(shares)
+    assert shares[0] == 0
+    assert 0.4 < shares[-1] < 1
+    assert all(doing for _, _, doing in told)
+
+    def leave(done, total, _):
+        if done / total > 0.3:
+            raise LeftError
+
+    with pytest.raises(LeftError):
+        spectrum(array, progress=leave, **how)
+
+
+def test_progress_is_told_at_every_block_of_a_large_matrix(monkeypatch):
+    from weightsmith.analysis import matrix
+
+    monkeypatch.setattr(matrix.row_blocks, "__defaults__", (2048,))
+    told = []
+    array = np.random.default_rng(0).normal(size=(512, 64)).astype(np.float32)
+    spectrum(array, progress=lambda done, _, doing: told.append((done, doing)))
+    assert len([doing for _, doing in told if doing.startswith("Products")]) == 512 * 64 // 2048
+    assert told[-1][1] == "Eigenvalues of 64 x 64 in one piece"

@@ -9,7 +9,7 @@ import pytest
 from weightsmith.web import work as module
 from weightsmith.web.faults import BusyError
 from weightsmith.web.memory import Memory
-from weightsmith.web.work import AbandonedError, Work
+from weightsmith.web.work import AbandonedError, Progress, Work
 
 
 class Client:
@@ -106,6 +106,54 @@ def test_one_that_was_given_up_does_not_take_its_successors_place_away():
         assert "key" in work._jobs  # whoever asks now joins it
         free.set()
         assert await successor == b"done"
+
+    run(scenario)
+
+
+def test_who_follows_hears_how_far_it_is_and_then_gets_what_all_get():
+    said, heard = threading.Event(), threading.Event()
+
+    def compute(check):
+        check(1, 4, "counting")
+        said.set()
+        heard.wait(60)
+        return b"done"
+
+    async def scenario():
+        work = Work(Memory(100))
+        other = asyncio.create_task(work.result(Client(), "key", compute, len))
+        await until(said.is_set)
+        news = work.follow("key", compute, len)
+        assert await anext(news) == Progress(0.25, "counting")
+        heard.set()
+        assert [one async for one in news] == [b"done"]
+        assert await other == b"done"
+
+    run(scenario)
+
+
+def test_a_computation_is_given_up_when_the_last_who_follows_leaves():
+    ended = threading.Event()
+
+    def compute(check):
+        try:
+            while True:
+                check(1, 2, "going on")
+                time.sleep(0.01)
+        finally:
+            ended.set()
+
+    async def scenario():
+        work = Work(Memory(100))
+        first, second = work.follow("key", compute, len), work.follow("key", compute, len)
+        for news in (first, second):
+            while await anext(news) != Progress(0.5, "going on"):
+                pass
+        await first.aclose()
+        await asyncio.sleep(0.05)
+        assert not ended.is_set()
+        await second.aclose()
+        await until(ended.is_set)
 
     run(scenario)
 

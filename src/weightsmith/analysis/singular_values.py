@@ -1,6 +1,7 @@
 """The singular values of a matrix: all of them, or an estimate of their distribution where that takes too long."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,16 @@ from weightsmith.analysis.matrix import row_blocks
 PROBES = 6
 STEPS = 96
 LEAST_STEPS = 12
+EIGENVALUES = 4
+"""How many times the operations of a square's Gram matrix its eigenvalues take."""
 CONVERGED = 1e-4
 """Residual of an eigenvalue, relative to it, from which the recurrence has found it."""
 
+Tell = Callable[[float, str], None]
+"""Takes the share that is done, 0 to 1, and what is being done; what it raises ends the computation."""
 
-def singular_values(matrix: NDArray[Any], scale: float) -> NDArray[np.float64]:
+
+def singular_values(matrix: NDArray[Any], scale: float, tell: Tell) -> NDArray[np.float64]:
     """All singular values of `matrix / scale`, largest first: float64[min(n, d)].
 
     Values of up to 32 bits go through the eigenvalues of the smaller Gram matrix, summed in float64: singular values
@@ -25,23 +31,30 @@ def singular_values(matrix: NDArray[Any], scale: float) -> NDArray[np.float64]:
     Args:
         matrix: finite real values, `[n, d]`.
         scale: positive; dividing by the largest magnitude keeps the squares within range.
+        tell: called for each block of the Gram matrix and before the decomposition, which LAPACK does in one piece.
     """
     if matrix.shape[0] < matrix.shape[1]:
         matrix = matrix.T
+    large, small = matrix.shape
     if matrix.dtype == np.float64:
         from scipy.linalg import svdvals
 
+        tell(0.0, f"Singular values of {large:,} x {small:,} in one piece")
+
         return np.asarray(svdvals(np.asarray(matrix) / scale, check_finite=False), dtype=np.float64)
-    gram = np.zeros((matrix.shape[1],) * 2)
-    for _, block in row_blocks(matrix):
+    gram = np.zeros((small, small))
+    share = large / (large + EIGENVALUES * small)
+    for start, block in row_blocks(matrix):
+        tell(share * start / large, f"Products of {large:,} x {small:,} values")
         block /= scale
         gram += block.T @ block
+    tell(share, f"Eigenvalues of {small:,} x {small:,} in one piece")
     # Rounding leaves zeros on either side of zero.
     return np.asarray(np.sqrt(np.maximum(np.linalg.eigvalsh(gram), 0.0))[::-1])
 
 
 def estimate(
-    matrix: NDArray[Any], scale: float, *, seed: int, deadline: float | None
+    matrix: NDArray[Any], scale: float, *, seed: int, deadline: float | None, tell: Tell
 ) -> tuple[NDArray[np.float64], tuple[NDArray[np.float64], ...]]:
     """The distribution of the singular values of `matrix / scale` by stochastic Lanczos quadrature.
 
@@ -54,6 +67,7 @@ def estimate(
         scale: as for `singular_values`.
         seed: of the random starts.
         deadline: `time.monotonic()` after which no further step is taken, once `LEAST_STEPS` are done.
+        tell: called for each block of each step.
 
     Returns:
         float64[min(n, d)], largest first, from all starts; and the same from each start alone, whose spread tells the
@@ -61,21 +75,26 @@ def estimate(
     """
     if matrix.shape[0] < matrix.shape[1]:
         matrix = matrix.T
-    diagonals, beside = _recurrence(matrix, scale, seed, deadline)
+    diagonals, beside = _recurrence(matrix, scale, seed, deadline, tell)
     rules = [_rule(diagonals[:, i], beside[:, i]) for i in range(PROBES)]
     every = tuple(_filled([rule], matrix.shape[1]) for rule in rules)
     return _filled(rules, matrix.shape[1]), every
 
 
 def _recurrence(
-    matrix: NDArray[Any], scale: float, seed: int, deadline: float | None
+    matrix: NDArray[Any], scale: float, seed: int, deadline: float | None, tell: Tell
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Diagonals float64[steps, probes] of the Gram matrix in Lanczos's bases, all starts side by side."""
     size = matrix.shape[1]
     start = np.random.default_rng(seed).choice([-1.0, 1.0], (size, PROBES)) / np.sqrt(size)
     bases, diagonals, beside = [start], [], []
-    for step in range(min(STEPS, size)):
-        following = _gram_times(matrix, bases[-1], scale)
+    steps = min(STEPS, size)
+    for step in range(steps):
+
+        def within(share: float, step: int = step) -> None:
+            tell((step + share) / steps, f"Estimating: step {step + 1} of at most {steps}")
+
+        following = _gram_times(matrix, bases[-1], scale, within)
         diagonals.append(np.einsum("ij,ij->j", following, bases[-1]))
         # Twice against all former ones: without it found eigenvalues come up again as ghosts.
         for _ in range(2):
@@ -90,9 +109,12 @@ def _recurrence(
     return np.array(diagonals), np.array(beside)
 
 
-def _gram_times(matrix: NDArray[Any], vectors: NDArray[np.float64], scale: float) -> NDArray[np.float64]:
+def _gram_times(
+    matrix: NDArray[Any], vectors: NDArray[np.float64], scale: float, tell: Callable[[float], None]
+) -> NDArray[np.float64]:
     result, scaled = np.zeros(vectors.shape), vectors / scale
-    for _, block in row_blocks(matrix):
+    for start, block in row_blocks(matrix):
+        tell(start / len(matrix))
         result += block.T @ (block @ scaled)
     return result / scale
 

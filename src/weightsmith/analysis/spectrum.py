@@ -1,6 +1,7 @@
 """The singular values of a weight and what they tell: ranks, noise bulk and spikes, power-law tail, norms."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from weightsmith.analysis.marchenko_pastur import Bulk, fit_bulk
 from weightsmith.analysis.matrix import Held, each_matrix, name_of, row_blocks
 from weightsmith.analysis.power_law import PowerLaw, fit_power_law
-from weightsmith.analysis.singular_values import PROBES, estimate, singular_values
+from weightsmith.analysis.singular_values import EIGENVALUES, PROBES, Tell, estimate, singular_values
 from weightsmith.errors import InputError
 
 EXACT = 8192
@@ -79,7 +80,13 @@ class Spectrum:
 
 
 def spectrum(
-    what: Held, *, limit: int = EXACT, time_limit: float | None = 120.0, seed: int = 0, file_format: str = ""
+    what: Held,
+    *,
+    limit: int = EXACT,
+    time_limit: float | None = 120.0,
+    seed: int = 0,
+    file_format: str = "",
+    progress: Callable[[float, float, str], None] | None = None,
 ) -> Spectrum:
     """The spectrum of a matrix, of a convolution or of a stack of matrices.
 
@@ -96,29 +103,42 @@ def spectrum(
             distribution is estimated too, and more crudely where they are not enough for that either.
         seed: of the estimate.
         file_format: of the source that the weight comes from; tells where TFLite keeps a convolution's inputs.
+        progress: called with the matrices done, a part of the one at hand among them, their number, and what is being
+            done. What it raises ends the computation, between two blocks of a product and not within a decomposition.
 
     Raises:
         InputError: fewer than two dimensions, no elements, or NaN or Inf among the values.
     """
     matrices = each_matrix(what, file_format)
-    largest = _largest(matrices, name_of(what))
+    tells = [_tell(progress, place, len(matrices)) for place in range(len(matrices))]
+    largest = _largest(matrices, name_of(what), tells[0])
     deadline = None if time_limit is None else time.monotonic() + time_limit
     if largest == 0 or (min(matrices[0].shape) <= limit and _seconds(matrices) <= (time_limit or np.inf)):
-        found = [singular_values(matrix, largest or 1.0) for matrix in matrices]
+        found = [singular_values(matrix, largest or 1.0, tell) for matrix, tell in zip(matrices, tells, strict=True)]
         return _described(np.concatenate(found), largest, matrices, "")
-    parts = [estimate(matrix, largest, seed=seed + i, deadline=deadline) for i, matrix in enumerate(matrices)]
+    parts = [
+        estimate(matrix, largest, seed=seed + i, deadline=deadline, tell=tells[i]) for i, matrix in enumerate(matrices)
+    ]
     together = np.concatenate([values for values, _ in parts])
     alone = [np.concatenate([each[probe] for _, each in parts]) for probe in range(PROBES)]
     return _described(together, largest, matrices, _spread(alone, largest))
 
 
+def _tell(progress: Callable[[float, float, str], None] | None, place: int, count: int) -> Tell:
+    def tell(share: float, doing: str) -> None:
+        if progress is not None:
+            progress(place + share, count, doing)
+
+    return tell
+
+
 def _seconds(matrices: list[NDArray[Any]]) -> float:
     """About how long the Gram matrices and their eigenvalues take."""
     large, small = max(matrices[0].shape), min(matrices[0].shape)
-    return float(len(matrices) * small**2 * (large + 4 * small) / RATE)
+    return float(len(matrices) * small**2 * (large + EIGENVALUES * small) / RATE)
 
 
-def _largest(matrices: list[NDArray[Any]], name: str) -> float:
+def _largest(matrices: list[NDArray[Any]], name: str, tell: Tell) -> float:
     """The largest magnitude.
 
     Raises:
@@ -127,6 +147,7 @@ def _largest(matrices: list[NDArray[Any]], name: str) -> float:
     largest = 0.0
     for matrix in matrices:
         for _, block in row_blocks(matrix):
+            tell(0.0, "Reading values")
             largest = max(largest, float(np.max(np.abs(block), initial=0.0)))  # a NaN is passed on
             if not np.isfinite(largest) or np.isnan(block).any():
                 raise InputError(f"{name} holds NaN or Inf and so has no spectrum: replace them first")

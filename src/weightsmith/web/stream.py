@@ -11,8 +11,13 @@ COMMENT = b": still here\n\n"
 
 
 def event(kind: str, data: Mapping[str, Any]) -> bytes:
-    """One event; JSON of ASCII alone has no line breaks that could end it early."""
-    return b"event: " + kind.encode("ascii") + b"\ndata: " + as_json(data) + b"\n\n"
+    """One event."""
+    return written(kind, as_json(data))
+
+
+def written(kind: str, data: bytes) -> bytes:
+    """One event with what `as_json` made: ASCII alone has no line breaks that could end it early."""
+    return b"event: " + kind.encode("ascii") + b"\ndata: " + data + b"\n\n"
 
 
 def streamed(events: AsyncIterator[bytes]) -> StreamingResponse:

@@ -2,8 +2,9 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Hashable
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Hashable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from fastapi import Request
@@ -12,7 +13,6 @@ from weightsmith.web.faults import BusyError
 from weightsmith.web.memory import Memory
 
 Result = TypeVar("Result")
-Check = Callable[[], None]
 
 AT_ONCE = 2
 """Computations that run at the same time; each may use all processors for part of its time."""
@@ -21,15 +21,59 @@ QUEUED = 64
 """Computations that may be under way or waiting; beyond, a client is told to come back."""
 
 
+LOOKS = 0.2
+"""Seconds between two looks at how far a computation is."""
+
+
 class AbandonedError(Exception):
     """Raised inside a computation that nobody waits for any more."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a computation is.
+
+    Attributes:
+        share: 0 to 1; None where that cannot be told.
+        doing: what is being done, in words.
+    """
+
+    share: float | None
+    doing: str
+
+
+class Check:
+    """What a computation is handed: it calls it as often as it likes, and is ended there once nobody waits any more.
+
+    Attributes:
+        progress: what the computation said last.
+    """
+
+    def __init__(self) -> None:
+        self.progress = Progress(None, "Waiting for other computations")
+        self._stop = threading.Event()
+
+    def __call__(self, done: float = 0, total: float = 0, doing: str = "") -> None:
+        """Say how far it is, where that is known.
+
+        Raises:
+            AbandonedError: nobody waits for it any more.
+        """
+        if self._stop.is_set():
+            raise AbandonedError
+        if doing:
+            self.progress = Progress(min(1.0, done / total) if total > 0 else None, doing)
+
+    def give_up(self) -> None:
+        """Have the next call raise."""
+        self._stop.set()
 
 
 @dataclass
 class _Job:
     task: "asyncio.Task[Any]"
+    check: Check
     waiting: int = 0
-    stop: threading.Event = field(default_factory=threading.Event)
 
 
 class Work:
@@ -62,31 +106,38 @@ class Work:
             AbandonedError: the client has left.
             Exception: whatever the computation raised.
         """
-        known: Result | None = self._memory.get(key)
+        known: Result | None = self.known(key)
         if known is not None:
             return known
-        job = self._jobs.get(key)
-        if job is None:
-            self.refuse_crowd()
-            stop = threading.Event()
-            job = _Job(asyncio.create_task(self._run(lambda: compute(_check(stop)), stop)), stop=stop)
-            self._jobs[key] = job
-            job.task.add_done_callback(lambda done: self._finished(key, done, size))
-        job.waiting += 1
-        leaving = asyncio.create_task(_left(request))
-        try:
-            await asyncio.wait({job.task, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        with self._joined(key, compute, size) as job:
+            leaving = asyncio.create_task(_left(request))
+            try:
+                await asyncio.wait({job.task, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                leaving.cancel()
             if not job.task.done():
                 raise AbandonedError
             result: Result = job.task.result()
             return result
-        finally:
-            leaving.cancel()
-            job.waiting -= 1
-            if not job.waiting and not job.task.done():
-                job.stop.set()
-                job.task.cancel()
-                self._jobs.pop(key, None)
+
+    async def follow(
+        self, key: Hashable, compute: Callable[[Check], Result], size: Callable[[Result], int]
+    ) -> AsyncIterator[Progress | Result]:
+        """How far a computation is, whenever that changes, and its result at the end; else as `result`.
+
+        Whoever closes the iterator has left.
+        """
+        with self._joined(key, compute, size) as job:
+            told: Progress | None = None
+            while not job.task.done():
+                if job.check.progress != told:
+                    yield (told := job.check.progress)
+                await asyncio.wait({job.task}, timeout=LOOKS)
+            yield job.task.result()
+
+    def known(self, key: Hashable) -> Any:
+        """A result that is in memory; None where it is not."""
+        return self._memory.get(key)
 
     async def stream(self, produce: "Callable[[Callable[[Result], None], Check], None]") -> AsyncIterator[Result]:
         """What a computation hands out, as it does so; given up when the iterator is closed.
@@ -102,25 +153,47 @@ class Work:
         self.refuse_crowd()
         loop = asyncio.get_running_loop()
         items: asyncio.Queue[tuple[Result] | None] = asyncio.Queue()
-        stop = threading.Event()
+        check = Check()
 
         def give(item: Result) -> None:
             _tell(loop, items.put_nowait, (item,))
 
-        task = asyncio.create_task(self._run(lambda: produce(give, _check(stop)), stop))
+        task = asyncio.create_task(self._run(lambda: produce(give, check), check))
         task.add_done_callback(lambda _: items.put_nowait(None))
         try:
             while (item := await items.get()) is not None:
                 yield item[0]
             task.result()
         finally:
-            stop.set()
+            check.give_up()
             task.cancel()
 
     def refuse_crowd(self) -> None:
         """Raise `BusyError` where too much is under way."""
         if self._under_way >= QUEUED:
             raise BusyError("the server is busy with other computations: try again in a moment")
+
+    @contextmanager
+    def _joined(
+        self, key: Hashable, compute: Callable[[Check], Result], size: Callable[[Result], int]
+    ) -> Iterator[_Job]:
+        """One who waits for a computation, which begins with the first of them and is given up with the last."""
+        job = self._jobs.get(key)
+        if job is None:
+            self.refuse_crowd()
+            check = Check()
+            job = _Job(asyncio.create_task(self._run(lambda: compute(check), check)), check)
+            self._jobs[key] = job
+            job.task.add_done_callback(lambda done: self._finished(key, done, size))
+        job.waiting += 1
+        try:
+            yield job
+        finally:
+            job.waiting -= 1
+            if not job.waiting and not job.task.done():
+                job.check.give_up()
+                job.task.cancel()
+                self._jobs.pop(key, None)
 
     def _finished(self, key: Hashable, done: "asyncio.Task[Any]", size: Callable[[Any], int]) -> None:
         # One that was given up may end after its successor has begun, and must not take its place away.
@@ -129,7 +202,7 @@ class Work:
         if not done.cancelled() and done.exception() is None:
             self._memory.put(key, done.result(), size(done.result()))
 
-    async def _run(self, compute: Callable[[], Result], stop: threading.Event) -> Result:
+    async def _run(self, compute: Callable[[], Result], check: Check) -> Result:
         self._under_way += 1
         try:
             await self._free.acquire()
@@ -145,8 +218,7 @@ class Work:
 
         def work() -> None:
             try:
-                if stop.is_set():
-                    raise AbandonedError
+                check(doing="Beginning")
                 result = compute()
             except BaseException as error:  # noqa: BLE001 -- handed to whoever waits
                 _tell(loop, _fail, done, error)
@@ -163,14 +235,6 @@ async def _left(request: Request) -> None:
     """Return when the client has closed the connection; what it still sends before is no body of ours."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
-
-
-def _check(stop: threading.Event) -> Check:
-    def check() -> None:
-        if stop.is_set():
-            raise AbandonedError
-
-    return check
 
 
 def _succeed(done: "asyncio.Future[Result]", result: Result) -> None:

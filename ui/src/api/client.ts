@@ -18,10 +18,10 @@ export function isGone(error: ApiError | null): boolean {
   return error !== null && [404, 409].includes(error.status);
 }
 
-async function answer(address: string, signal?: AbortSignal): Promise<Response> {
+export async function answer(address: string, signal?: AbortSignal, accept = "*/*"): Promise<Response> {
   let response: Response;
   try {
-    response = await fetch(address, { signal });
+    response = await fetch(address, { signal, headers: { Accept: accept } });
   } catch (error) {
     if (signal?.aborted) throw error;
     reportLost();

@@ -3,12 +3,24 @@
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { ApiError, getJson } from "./client";
 import { useConnection } from "./connection";
+import { getLong, type Progress } from "./long";
 
 export interface Loaded<T> {
   data: T | null;
   error: ApiError | null;
   loading: boolean;
+  /** Of what takes long: how far it is, and how to cancel it. */
+  work?: Work;
 }
+
+export interface Work {
+  progress: Progress | null;
+  cancelled: boolean;
+  cancel: () => void;
+  again: () => void;
+}
+
+type Get<T> = (address: string, signal: AbortSignal) => Promise<T>;
 
 interface State<T> extends Loaded<T> {
   address: string | null;
@@ -20,13 +32,17 @@ const NOTHING = { data: null, error: null, loading: false };
  * What is at `address`; nothing while that is null. While a newer version loads, the older one stays. A change of
  * `version` during a request waits for it and asks once more, so a busy run does not starve its own page.
  */
-export function useData<T>(address: string | null, version = 0): Loaded<T> {
+export function useData<T>(address: string | null, version = 0, get: Get<T> = getJson): Loaded<T> {
   const { generation } = useConnection();
   const [state, set] = useState<State<T>>({ ...NOTHING, address: null });
   const flight = useRef<{ address: string; again: boolean; abort: AbortController } | null>(null);
 
   useEffect(() => {
-    if (address === null) return;
+    if (address === null) {
+      flight.current?.abort.abort();
+      flight.current = null;
+      return;
+    }
     if (flight.current?.address === address) {
       flight.current.again = true;
       return;
@@ -41,7 +57,7 @@ export function useData<T>(address: string | null, version = 0): Loaded<T> {
         set((old) => ({ ...NOTHING, data: old.address === address ? old.data : null, ...next, address }));
         if (mine.again) load();
       };
-      getJson<T>(address, mine.abort.signal).then(
+      get(address, mine.abort.signal).then(
         (data) => settle({ data }),
         (error: unknown) => settle({ error: error instanceof ApiError ? error : new ApiError(0, String(error)) }),
       );
@@ -84,4 +100,22 @@ export function useEach<T>(addresses: (string | null)[], version = 0): Loaded<T>
     return () => abort.abort();
   }, [key, version, generation]);
   return state.key === key ? state.found : waiting;
+}
+
+/** Like `useData`, for what takes long: it says how far it is, and can be cancelled and started again. */
+export function useLong<T>(address: string | null, version = 0): Loaded<T> {
+  const [cancelled, setCancelled] = useState<string | null>(null);
+  const [told, tell] = useState<{ address: string; progress: Progress } | null>(null);
+  const stopped = address !== null && cancelled === address;
+  const loaded = useData<T>(stopped ? null : address, version, (asked, signal) => getLong<T>(asked, signal, (progress) => tell({ address: asked, progress })));
+  const work = {
+    progress: told?.address === address ? told!.progress : null,
+    cancelled: stopped,
+    cancel: () => setCancelled(address),
+    again: () => {
+      tell(null);
+      setCancelled(null);
+    },
+  };
+  return address === null ? loaded : { ...loaded, work };
 }

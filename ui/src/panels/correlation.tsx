@@ -2,7 +2,7 @@
 
 import { useMemo, useState } from "preact/hooks";
 import { address } from "../api/client";
-import { useData } from "../api/data";
+import { useLong } from "../api/data";
 import type { Correlation } from "../api/types";
 import { Canvas, type Frame, type Point } from "../parts/canvas";
 import { Panel, When } from "../parts/panel";
@@ -39,7 +39,7 @@ function picture(data: Correlation, scale: Scale): HTMLCanvasElement {
 }
 
 export function CorrelationPanel({ base, rows, onPick }: Props) {
-  const loaded = useData<Correlation>(address([...base, "correlation"], { rows: ROWS }));
+  const loaded = useLong<Correlation>(address([...base, "correlation"], { rows: ROWS }));
   const { colors } = useTheme();
   const scale = useMemo(() => diverging(colors, 1), [colors]);
   const image = useMemo(() => (loaded.data?.order.length ? picture(loaded.data, scale) : null), [loaded.data, scale]);

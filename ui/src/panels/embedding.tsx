@@ -2,7 +2,7 @@
 
 import { useState } from "preact/hooks";
 import { address } from "../api/client";
-import { useData } from "../api/data";
+import { useLong } from "../api/data";
 import type { Embedding } from "../api/types";
 import { Canvas, type Frame, type Point } from "../parts/canvas";
 import { Segments } from "../parts/controls";
@@ -38,7 +38,7 @@ export function placed(points: number[][], width: number, height: number): Point
 
 export function EmbeddingPanel({ base, rows, total, onRows }: Props) {
   const [method, setMethod] = useParam("method", "pca");
-  const loaded = useData<Embedding>(address([...base, "embedding"], { method, dimensions: 2 }));
+  const loaded = useLong<Embedding>(address([...base, "embedding"], { method, dimensions: 2 }));
   const [near, setNear] = useState<number | null>(null);
   const [box, setBox] = useState<[Point, Point] | null>(null);
 

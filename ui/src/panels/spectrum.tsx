@@ -1,7 +1,7 @@
 /** The singular values of a weight: which rise above what noise of its size would have. */
 
 import { address } from "../api/client";
-import { useData } from "../api/data";
+import { useLong } from "../api/data";
 import type { Spectrum } from "../api/types";
 import { axes } from "../parts/axes";
 import { Canvas, type Frame } from "../parts/canvas";
@@ -49,7 +49,7 @@ function draw(frame: Frame, data: Spectrum): void {
 }
 
 export function SpectrumPanel({ base }: { base: (string | number)[] }) {
-  const loaded = useData<Spectrum>(address([...base, "spectrum"]));
+  const loaded = useLong<Spectrum>(address([...base, "spectrum"]));
   return (
     <Panel
       title="Spectrum"

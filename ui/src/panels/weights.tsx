@@ -3,7 +3,7 @@
 import { useMemo } from "preact/hooks";
 import { pinned, useChanges } from "../api/changes";
 import { address } from "../api/client";
-import { useData } from "../api/data";
+import { useData, useLong } from "../api/data";
 import { type Scan, useScan } from "../api/events";
 import type { Finding, Findings, SourceDetail, SourceWeight, StreamedStatistics } from "../api/types";
 import { Search, Segments } from "../parts/controls";
@@ -115,7 +115,7 @@ export function WeightsPanel({ source }: { source: string }) {
   const detail = useData<SourceDetail>(address(["sources", source]), useChanges(source));
   const held = detail.data && pinned(source, detail.data.content);
   const scan = useScan(held);
-  const findings = useData<Findings>(scan.done && held ? address(["sources", held, "findings"]) : null);
+  const findings = useLong<Findings>(scan.done && held ? address(["sources", held, "findings"]) : null);
   const [view, setView] = useParam("as", "tree");
   const [search, setSearch] = useParam("search");
   const { colors } = useTheme();

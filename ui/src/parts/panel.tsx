@@ -5,7 +5,7 @@ import { useRef } from "preact/hooks";
 import type { Loaded } from "../api/data";
 import { type LegendItem, saveCsv, savePng, type Table } from "../save";
 import { useTheme } from "../theme";
-import { Failure, Loading } from "./states";
+import { Failure, Loading, Working } from "./states";
 import { Tip } from "./tip";
 
 interface Props {
@@ -63,5 +63,6 @@ export function Panel({ title, about, note, controls, csv, picture, legend = [],
 export function When<T>({ loaded, height, children }: { loaded: Loaded<T>; height?: number; children: (data: T) => ComponentChildren }) {
   if (loaded.data !== null) return <>{children(loaded.data)}</>;
   if (loaded.error) return <Failure error={loaded.error} />;
+  if (loaded.work) return <Working work={loaded.work} height={height} />;
   return <Loading height={height} />;
 }

@@ -1,6 +1,6 @@
 /** One run: what it is, how it goes, and its panels behind tabs. */
 
-import { useData } from "../api/data";
+import { useData, useLong } from "../api/data";
 import { useRunEvents } from "../api/events";
 import { address } from "../api/client";
 import type { Findings as FindingsAnswer, RunDetail } from "../api/types";
@@ -25,7 +25,7 @@ export function RunView({ store, id }: { store: string; id: string }) {
   const live = useRunEvents((event) => event.store === store && event.id === id);
   const base = ["stores", store, "runs", id];
   const run = useData<RunDetail>(address(base), live.version);
-  const findings = useData<FindingsAnswer>(address([...base, "findings"]), run.data?.status === "running" ? 0 : live.version);
+  const findings = useLong<FindingsAnswer>(address([...base, "findings"]), run.data?.status === "running" ? 0 : live.version);
   const [tab] = useParam("tab", "curves");
   const [step] = useNumber("step"); // which the tabs share
   const title = run.data?.name ?? id;

@@ -7,8 +7,9 @@ from fastapi import APIRouter, Query, Request, Response
 
 from weightsmith.analysis import leaf_order, similarity
 from weightsmith.analysis.correlation import Measure
-from weightsmith.web.answer import as_json, encoded, numbers
+from weightsmith.web.answer import as_json, numbers
 from weightsmith.web.copied import copied
+from weightsmith.web.long import long_answer
 from weightsmith.web.routes.weight import Index
 from weightsmith.web.served import Here
 from weightsmith.web.work import Check
@@ -32,8 +33,10 @@ async def correlation(
     opened = await to_thread.run_sync(here.library.source, source)
     weight = copied(opened.weight(index))
 
-    def compute(_: Check) -> bytes:
+    def compute(check: Check) -> bytes:
+        check(doing="Comparing rows")
         found = similarity(weight, measure, rows)
+        check(doing="Ordering rows")
         order = leaf_order(found.values)
         return as_json(
             {
@@ -45,5 +48,4 @@ async def correlation(
             }
         )
 
-    body = await here.work.result(request, ("correlation", opened.content, index, rows, measure), compute, len)
-    return encoded(request, body, "application/json")
+    return await long_answer(request, here, ("correlation", opened.content, index, rows, measure), compute)

@@ -6,8 +6,9 @@ from anyio import to_thread
 from fastapi import APIRouter, Query, Request, Response
 
 from weightsmith.analysis import pca, tsne
-from weightsmith.web.answer import as_json, encoded, numbers
+from weightsmith.web.answer import as_json, numbers
 from weightsmith.web.copied import copied
+from weightsmith.web.long import long_answer
 from weightsmith.web.routes.weight import Index
 from weightsmith.web.served import Here
 from weightsmith.web.work import Check
@@ -34,11 +35,15 @@ async def embedding(
     opened = await to_thread.run_sync(here.library.source, source)
     weight = copied(opened.weight(index))
 
-    def compute(still_wanted: Check) -> bytes:
+    def compute(check: Check) -> bytes:
+        def moved(done: int, total: int) -> None:
+            check(done, total, f"Moving points: step {done:,} of {total:,}")
+
+        check(doing="Reading rows")
         if method == "pca":
             found = pca(weight, dimensions, limit=ROWS)
         else:
-            found = tsne(weight, dimensions, limit=ROWS, time_limit=TIME_LIMIT, progress=lambda *_: still_wanted())
+            found = tsne(weight, dimensions, limit=ROWS, time_limit=TIME_LIMIT, progress=moved)
         return as_json(
             {
                 "points": numbers(found.points, 6),
@@ -51,5 +56,4 @@ async def embedding(
             }
         )
 
-    body = await here.work.result(request, ("embedding", opened.content, index, method, dimensions), compute, len)
-    return encoded(request, body, "application/json")
+    return await long_answer(request, here, ("embedding", opened.content, index, method, dimensions), compute)

@@ -11,7 +11,8 @@ from weightsmith.rules import Finding, Report, check
 from weightsmith.scan import Cache
 from weightsmith.sources import Source
 from weightsmith.store import Run
-from weightsmith.web.answer import as_json, encoded
+from weightsmith.web.answer import as_json
+from weightsmith.web.long import long_answer
 from weightsmith.web.served import Here
 from weightsmith.web.work import Check
 
@@ -37,13 +38,13 @@ async def _findings(
     request: Request, here: Here, key: tuple[Any, ...], subject: Run | Source, cache: Cache | None
 ) -> Response:
     def compute(still_wanted: Check) -> bytes:
-        def progress(*_: object) -> None:
-            still_wanted()
+        def progress(done: int, total: int, what: str) -> None:
+            still_wanted(done, total, f"Looking at {printable(what[:200])}" if what else "Applying the rules")
 
         report = check(subject, configuration=here.configuration, cache=cache, progress=progress)
         return as_json({"findings": [told(one) for one in report.findings], "not_judged": list(_not_judged(report))})
 
-    return encoded(request, await here.work.result(request, key, compute, len), "application/json")
+    return await long_answer(request, here, key, compute)
 
 
 def told(finding: Finding) -> dict[str, Any]:

@@ -7,8 +7,9 @@ from anyio import to_thread
 from fastapi import APIRouter, Request, Response
 
 from weightsmith.analysis import Spectrum, spectrum
-from weightsmith.web.answer import as_json, encoded, number, numbers
+from weightsmith.web.answer import as_json, number, numbers
 from weightsmith.web.copied import copied
+from weightsmith.web.long import long_answer
 from weightsmith.web.routes.weight import Index
 from weightsmith.web.served import Here
 from weightsmith.web.work import Check
@@ -28,11 +29,11 @@ async def spectrum_of_weight(request: Request, here: Here, source: str, index: I
     opened = await to_thread.run_sync(here.library.source, source)
     weight = copied(opened.weight(index))
 
-    def compute(_: Check) -> bytes:
-        return as_json(plain(spectrum(weight, time_limit=TIME_LIMIT, file_format=opened.source.file_format)))
+    def compute(check: Check) -> bytes:
+        file_format = opened.source.file_format
+        return as_json(plain(spectrum(weight, time_limit=TIME_LIMIT, file_format=file_format, progress=check)))
 
-    body = await here.work.result(request, ("spectrum", opened.content, index), compute, len)
-    return encoded(request, body, "application/json")
+    return await long_answer(request, here, ("spectrum", opened.content, index), compute)
 
 
 def plain(found: Spectrum) -> dict[str, Any]:
