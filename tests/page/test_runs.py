@@ -119,7 +119,9 @@ def test_one_step_for_all_panels(tab: Any, server: Any, expect: Any) -> None:
 
 def saved(page: Any, region: str, button: str, folder: Path) -> Path:
     with page.expect_download() as download:
-        page.get_by_role("region", name=region, exact=True).first.get_by_role("button", name=button, exact=True).click()
+        panel = page.get_by_role("region", name=region, exact=True).first
+        panel.get_by_role("button", name="Save", exact=True).click()
+        panel.get_by_role("button", name=button, exact=True).click()
     path = folder / download.value.suggested_filename
     download.value.save_as(path)
     return path

@@ -6,6 +6,7 @@ import { useConnection } from "../api/connection";
 import type { Marginals, Matrix, Maybe } from "../api/types";
 import { useData } from "../api/data";
 import { useWidth } from "../parts/width";
+import { keepDrawing, type Pen } from "../pen";
 import { setParams, useRoute } from "../router";
 import { diverging, type Scale } from "../scales";
 import { exact, number } from "../text";
@@ -14,7 +15,7 @@ import { type Arrangement, fileNumber } from "./arrangement";
 import { type Camera, cellAt, fitted, kept, levelFor, moved, viewOf, zoomed } from "./camera";
 import { type Link, type News } from "./link";
 import { paintMarginals, STRIP } from "./marginals";
-import { paint, type Scene, valueAt } from "./paint";
+import { paintCells, paintedCells, paintOver, type Scene, valueAt } from "./paint";
 import { listen } from "./pointer";
 import { Tiles } from "./tiles";
 
@@ -122,8 +123,18 @@ export function Heatmap(props: Props) {
     const context = element.getContext("2d")!;
     const view = viewOf(camera.current, grid, now.size);
     const scene: Scene = { grid, levels: matrix.levels, tile: matrix.tile, view, size: now.size, ratio, scales: now.scales, colors, marks: { rows: now.rows, cell: now.cell, outliers: now.outliers } };
-    const { level, complete } = paint(context, scene, tiles);
-    paintMarginals(context, now.norms.rows, now.norms.columns, grid, view, now.size, colors);
+    const { level, complete } = paintCells(context, scene, tiles);
+    const over = (pen: Pen, at: number) => {
+      paintOver(pen, scene, tiles, at);
+      paintMarginals(pen, now.norms.rows, now.norms.columns, grid, view, now.size, colors);
+    };
+    over(context, level);
+    keepDrawing(element, (pen) => {
+      const cells = paintedCells(scene, tiles);
+      pen.imageSmoothingEnabled = false;
+      pen.drawImage(cells.image, 0, 0, now.size.width, now.size.height);
+      over(pen, cells.level);
+    });
     element.dataset.level = String(level);
     element.dataset.complete = String(complete);
     if (matrix.levels > 1 && overview === 0) {

@@ -1,12 +1,13 @@
 /** Norms of rows and columns as strips beside the picture, moving with it. */
 
 import type { Maybe } from "../api/types";
+import type { Pen } from "../pen";
 import type { Colors } from "../theme";
 import type { Grid, Size, View } from "./camera";
 
 export const STRIP = 44; // pixels
 
-function strip(context: CanvasRenderingContext2D, norms: Maybe[], count: number, from: number, cell: number, pixels: number, bar: (start: number, length: number, share: number) => void): void {
+function strip(context: Pen, norms: Maybe[], count: number, from: number, cell: number, pixels: number, bar: (start: number, length: number, share: number) => void): void {
   const block = Math.ceil(count / norms.length);
   const high = Math.max(...norms.map((norm) => norm ?? 0)) || 1;
   context.beginPath();
@@ -21,7 +22,7 @@ function strip(context: CanvasRenderingContext2D, norms: Maybe[], count: number,
 }
 
 /** Bars to the right of the matrix for its rows and below it for its columns. */
-export function paintMarginals(context: CanvasRenderingContext2D, rows: Maybe[], columns: Maybe[], grid: Grid, view: View, size: Size, colors: Colors): void {
+export function paintMarginals(context: Pen, rows: Maybe[], columns: Maybe[], grid: Grid, view: View, size: Size, colors: Colors): void {
   const room = STRIP - 8;
   context.fillStyle = colors.panel;
   context.fillRect(size.width, 0, STRIP, size.height + STRIP);

@@ -1,5 +1,6 @@
 /** A matrix onto a canvas: tiles of the fitting level, coarser ones where those are not here yet, numbers when near. */
 
+import type { Pen } from "../pen";
 import { ink, type Scale } from "../scales";
 import { exact } from "../text";
 import type { Colors } from "../theme";
@@ -50,8 +51,8 @@ export function inSight({ grid, tile, view, size }: Scene, level: number): Place
   return places.sort((a, b) => far(a) - far(b));
 }
 
-/** Draw what is here, and ask for what is missing. */
-export function paint(context: CanvasRenderingContext2D, scene: Scene, tiles: Tiles): { level: number; complete: boolean } {
+/** Draw the cells that are here, and ask for what is missing. */
+export function paintCells(context: CanvasRenderingContext2D, scene: Scene, tiles: Tiles): { level: number; complete: boolean } {
   const { size, view, levels, colors, ratio } = scene;
   const level = levelFor(view, scene.grid, size, levels, scene.tile, ratio);
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
@@ -66,9 +67,21 @@ export function paint(context: CanvasRenderingContext2D, scene: Scene, tiles: Ti
     for (const place of inSight(scene, at)) drawTile(context, scene, tiles, place);
   }
   for (const place of places) if (!drawTile(context, scene, tiles, place)) complete = false;
-  if (level === 0 && readable(view)) drawNumbers(context, scene, tiles);
-  drawMarks(context, scene);
   return { level, complete };
+}
+
+/** Draw what lies over the cells of a level: their numbers where there is room, and marks. */
+export function paintOver(pen: Pen, scene: Scene, tiles: Tiles, level: number): void {
+  if (level === 0 && readable(scene.view)) drawNumbers(pen, scene, tiles);
+  drawMarks(pen, scene);
+}
+
+/** The cells as an image of their own. */
+export function paintedCells(scene: Scene, tiles: Tiles): { image: HTMLCanvasElement; level: number } {
+  const image = document.createElement("canvas");
+  [image.width, image.height] = [Math.round(scene.size.width * scene.ratio), Math.round(scene.size.height * scene.ratio)];
+  const { level } = paintCells(image.getContext("2d")!, scene, tiles);
+  return { image, level };
 }
 
 /** The tile with the marked cell's own value, so that it can be read from any distance. */
@@ -103,7 +116,7 @@ export function valueAt(tiles: Tiles, tile: number, level: number, row: number, 
   return cells ? cells.values[(r % tile) * cells.columns + (c % tile)] : null;
 }
 
-function drawNumbers(context: CanvasRenderingContext2D, scene: Scene, tiles: Tiles): void {
+function drawNumbers(context: Pen, scene: Scene, tiles: Tiles): void {
   const { view, size, grid, tile, scales } = scene;
   const firstRow = Math.max(0, Math.floor(-view.top / view.cellHeight));
   const lastRow = Math.min(grid.rows - 1, Math.floor((size.height - view.top) / view.cellHeight));
@@ -134,7 +147,7 @@ function fitting(value: number, letters: number): string {
   return value.toExponential(0).replace("-", "−");
 }
 
-function drawMarks(context: CanvasRenderingContext2D, { view, size, marks, colors, grid }: Scene): void {
+function drawMarks(context: Pen, { view, size, marks, colors, grid }: Scene): void {
   const right = Math.min(size.width, view.left + grid.columns * view.cellWidth);
   const left = Math.max(0, view.left);
   context.fillStyle = colors.good;

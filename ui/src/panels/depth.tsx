@@ -5,6 +5,7 @@ import { axes, layout, type Margins, type Plot } from "../parts/axes";
 import { Canvas, type Frame, type Point } from "../parts/canvas";
 import { Select, Toggle } from "../parts/controls";
 import { Empty } from "../parts/states";
+import type { Pen } from "../pen";
 import { go, link, useParam } from "../router";
 import type { LegendItem, Table } from "../save";
 import { number, percent, plural, shortened, visible } from "../text";
@@ -226,13 +227,13 @@ function Chart({ marks, ordered, quantity, log, color, at, onAt, onOpen }: Chart
   );
 }
 
-function dot(context: CanvasRenderingContext2D, plot: Plot, mark: Mark, radius: number): void {
+function dot(context: Pen, plot: Plot, mark: Mark, radius: number): void {
   context.beginPath();
   context.arc(plot.x(mark.place), plot.y(mark.value), radius, 0, 2 * Math.PI);
   context.fill();
 }
 
-function ring(context: CanvasRenderingContext2D, plot: Plot, mark: Mark, radius: number): void {
+function ring(context: Pen, plot: Plot, mark: Mark, radius: number): void {
   context.beginPath();
   context.arc(plot.x(mark.place), plot.y(mark.value), radius, 0, 2 * Math.PI);
   context.stroke();

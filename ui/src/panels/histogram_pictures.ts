@@ -71,25 +71,25 @@ export function drawRidges(frame: Frame, data: HistogramsOverTime, marked: numbe
   for (const i of shown) {
     const share = steps.length > 1 ? i / (steps.length - 1) : 1;
     const base = plot.top + share * (plot.bottom - plot.top);
-    const path = new Path2D();
-    rows[i].forEach((value, bin) => {
-      const x = plot.x((edges[bin] + edges[bin + 1]) / 2);
-      const y = base - Math.min(value / peak, (base - 4) / tallest) * tallest;
-      if (bin) path.lineTo(x, y);
-      else path.moveTo(x, y);
-    });
-    const filled = new Path2D(path);
-    filled.lineTo(plot.right, base);
-    filled.lineTo(plot.left, base);
-    filled.closePath();
+    const outline = () => {
+      context.beginPath();
+      rows[i].forEach((value, bin) => {
+        context.lineTo(plot.x((edges[bin] + edges[bin + 1]) / 2), base - Math.min(value / peak, (base - 4) / tallest) * tallest);
+      });
+    };
+    outline();
+    context.lineTo(plot.right, base);
+    context.lineTo(plot.left, base);
+    context.closePath();
     const isMarked = i === marked;
     context.globalAlpha = 0.88;
     context.fillStyle = isMarked ? colors.second : css(ramp(0.15 + 0.6 * share));
-    context.fill(filled);
+    context.fill();
     context.globalAlpha = 1;
     context.strokeStyle = isMarked ? colors.text : colors.panel;
     context.lineWidth = isMarked ? 1.5 : 0.8;
-    context.stroke(path);
+    outline();
+    context.stroke();
     if (base - labelled >= 15 || isMarked) {
       context.textAlign = "left";
       context.textBaseline = "middle";

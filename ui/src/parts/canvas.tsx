@@ -1,11 +1,12 @@
 /** A canvas as wide as its place and sharp on any screen, drawn again when its size, the theme or what it shows changes. */
 
 import { useLayoutEffect, useRef } from "preact/hooks";
+import { keepDrawing, type Pen } from "../pen";
 import { type Colors, useTheme } from "../theme";
 import { useWidth } from "./width";
 
 export interface Frame {
-  context: CanvasRenderingContext2D;
+  context: Pen;
   width: number;
   height: number;
   colors: Colors;
@@ -45,8 +46,12 @@ export function Canvas({ height, label, draw, onHover, onPick, onBrush, onKey, c
     element.height = Math.round(height * ratio);
     const context = element.getContext("2d")!;
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
-    context.font = FONT;
-    draw({ context, width, height, colors });
+    const drawn = (pen: Pen) => {
+      pen.font = FONT;
+      draw({ context: pen, width, height, colors });
+    };
+    drawn(context);
+    keepDrawing(element, drawn);
   });
 
   const place = (event: PointerEvent | MouseEvent): Point => {

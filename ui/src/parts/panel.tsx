@@ -1,12 +1,16 @@
-/** A titled box with what every panel has: an explanation, its state, and its data as CSV or PNG. */
+/** A titled box with what every panel has: an explanation, its state, and its data or picture as a file. */
 
 import type { ComponentChildren } from "preact";
 import { useRef } from "preact/hooks";
 import type { Loaded } from "../api/data";
-import { type LegendItem, saveCsv, savePng, type Table } from "../save";
+import { type LegendItem, saveCsv, savePng, saveSvg, type Table } from "../save";
 import { useTheme } from "../theme";
+import { type Kind, SaveMenu } from "./save_menu";
 import { Failure, Loading, Working } from "./states";
 import { Tip } from "./tip";
+
+const PNG = ["PNG", "The picture in pixels", savePng] as const;
+const SVG = ["SVG", "The picture as lines and text, sharp at any size", saveSvg] as const;
 
 interface Props {
   title: string;
@@ -27,6 +31,11 @@ interface Props {
 export function Panel({ title, about, note, controls, csv, picture, legend = [], className = "", children }: Props) {
   const body = useRef<HTMLDivElement>(null);
   const { colors } = useTheme();
+  const save = (as: typeof savePng) => () => body.current && as(body.current, title, legend, colors);
+  const files: Kind[] = [
+    ...(csv ? [{ name: "CSV", about: "The numbers as a table", save: () => saveCsv(csv(), title) }] : []),
+    ...(picture ? [PNG, SVG].map(([kind, about, as]) => ({ name: kind, about, save: save(as) })) : []),
+  ];
   return (
     <section class={`panel ${className}`} aria-label={title}>
       <header class="panel-head">
@@ -35,21 +44,7 @@ export function Panel({ title, about, note, controls, csv, picture, legend = [],
         {note && <span class="panel-note">{note}</span>}
         <div class="panel-controls">
           {controls}
-          {csv && (
-            <button type="button" class="quiet" title="Save the numbers as a CSV file" onClick={() => saveCsv(csv(), title)}>
-              CSV
-            </button>
-          )}
-          {picture && (
-            <button
-              type="button"
-              class="quiet"
-              title="Save the picture as a PNG file"
-              onClick={() => body.current && savePng(body.current, title, legend, colors)}
-            >
-              PNG
-            </button>
-          )}
+          <SaveMenu panel={title} files={files} />
         </div>
       </header>
       <div class="panel-body" ref={body}>

@@ -3,8 +3,12 @@
 import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
 import type { Maybe } from "../api/types";
+import { keepDrawing } from "../pen";
 import { number } from "../text";
 import { useTheme } from "../theme";
+import { drawChart, drawMarks, type Mark, type Stroke, type Ticks } from "./series_drawing";
+
+export type { Mark };
 
 export interface Line {
   label: string;
@@ -16,16 +20,6 @@ export interface Line {
   faint?: boolean;
   /** Left out of the legend: a line that another one stands for. */
   quiet?: boolean;
-}
-
-export interface Mark {
-  step: number;
-  /** With an end it is a band, else a line. */
-  until?: number;
-  /** Where a small flag stands: the step at which somebody noticed. */
-  said?: number;
-  label: string;
-  color: string;
 }
 
 export type Zoom = [number, number] | null;
@@ -43,6 +37,10 @@ interface Props {
   height?: number;
 }
 
+function strokeOf(line: Line): Stroke {
+  return { color: line.faint ? `${line.color}55` : line.color, width: line.width ?? 1.75, dash: line.dash, points: line.steps.length === 1 };
+}
+
 function aligned(lines: Line[], logX: boolean, logY: boolean): uPlot.AlignedData {
   const tables = lines.map((line): uPlot.AlignedData => {
     const values = logY ? line.values.map((value) => (value !== null && value > 0 ? value : null)) : line.values;
@@ -51,53 +49,6 @@ function aligned(lines: Line[], logX: boolean, logY: boolean): uPlot.AlignedData
     return from < 0 ? [[], []] : [line.steps.slice(from), values.slice(from)];
   });
   return uPlot.join(tables);
-}
-
-/** A flag at the upper edge, whole also at either end. */
-function drawFlag({ ctx, bbox: { left, top, width } }: uPlot, place: number, ratio: number): void {
-  if (place < left - 1 || place > left + width + 1) return;
-  const x = Math.max(left + 5 * ratio, Math.min(left + width - 5 * ratio, place));
-  ctx.beginPath();
-  ctx.moveTo(x - 5 * ratio, top);
-  ctx.lineTo(x + 5 * ratio, top);
-  ctx.lineTo(x, top + 8 * ratio);
-  ctx.fill();
-}
-
-function drawMarks(chart: uPlot, marks: Mark[], ink: string): void {
-  const { ctx } = chart;
-  const { left, top, width, height } = chart.bbox;
-  const ratio = uPlot.pxRatio;
-  ctx.save();
-  ctx.beginPath();
-  ctx.rect(left, top, width, height);
-  ctx.clip();
-  ctx.font = `${11 * ratio}px system-ui, sans-serif`;
-  ctx.textBaseline = "top";
-  let line = 0;
-  for (const mark of marks) {
-    const x = chart.valToPos(mark.step, "x", true);
-    ctx.strokeStyle = ctx.fillStyle = mark.color;
-    if (mark.until !== undefined) {
-      ctx.globalAlpha = 0.12;
-      ctx.fillRect(x, top, Math.max(2, chart.valToPos(mark.until, "x", true) - x), height);
-    }
-    ctx.globalAlpha = 0.9;
-    if (mark.said !== undefined) drawFlag(chart, chart.valToPos(mark.said, "x", true), ratio);
-    ctx.lineWidth = ratio;
-    ctx.setLineDash([4 * ratio, 3 * ratio]);
-    ctx.beginPath();
-    ctx.moveTo(x, top);
-    ctx.lineTo(x, top + height);
-    ctx.stroke();
-    if (!mark.label) continue;
-    const room = ctx.measureText(mark.label).width;
-    const right = x + room + 6 * ratio > left + width;
-    ctx.textAlign = right ? "right" : "left";
-    ctx.fillStyle = ink; // pale colors of lines are hard to read as text
-    ctx.fillText(mark.label, x + (right ? -5 : 5) * ratio, top + (3 + 14 * line++) * ratio);
-  }
-  ctx.restore();
 }
 
 const every = (_: uPlot, splits: number[]): (number | null)[] => splits;
@@ -150,13 +101,17 @@ export function SeriesChart({ label, lines, marks = [], logX, logY, zoom, onZoom
 
   useLayoutEffect(() => {
     const element = place.current!;
+    const ticks: Ticks[] = [];
     const axis = (log: boolean): uPlot.Axis => ({
       stroke: colors.muted,
       font: "12px system-ui, sans-serif",
       grid: { stroke: colors.grid, width: 1, filter: log ? powers : every },
       ticks: { stroke: colors.grid, width: 1, size: 4, filter: log ? powers : every },
       filter: log ? powers : every,
-      values: (_, splits) => splits.map(tick),
+      values: (_, splits, place) => {
+        ticks[place] = { values: splits, labels: splits.map(tick) };
+        return ticks[place].labels;
+      },
     });
     const made = new uPlot(
       {
@@ -175,10 +130,10 @@ export function SeriesChart({ label, lines, marks = [], logX, logY, zoom, onZoom
           {},
           ...lines.map((line): uPlot.Series => ({
             label: line.label,
-            stroke: line.faint ? `${line.color}55` : line.color,
-            width: line.width ?? 1.75,
+            stroke: strokeOf(line).color,
+            width: strokeOf(line).width,
             dash: line.dash,
-            points: { show: line.steps.length === 1, size: 6 },
+            points: { show: strokeOf(line).points, size: 6 },
             spanGaps: false,
           })),
         ],
@@ -189,7 +144,7 @@ export function SeriesChart({ label, lines, marks = [], logX, logY, zoom, onZoom
           bind: { dblclick: () => () => (latest.current.onZoom(null), null) },
         },
         hooks: {
-          drawAxes: [(drawn) => drawMarks(drawn, latest.current.marks, colors.text)],
+          drawAxes: [(drawn) => drawMarks(drawn.ctx, drawn, latest.current.marks, uPlot.pxRatio, colors.text)],
           setCursor: [showValues],
           setSelect: [
             (drawn) => {
@@ -205,6 +160,7 @@ export function SeriesChart({ label, lines, marks = [], logX, logY, zoom, onZoom
       element,
     );
     chart.current = made;
+    keepDrawing(made.ctx.canvas, (pen) => drawChart(pen, made, lines.map(strokeOf), latest.current.marks, ticks, uPlot.pxRatio, colors));
     if (shown) made.setScale("x", { min: shown[0], max: shown[1] });
     showValues(made);
     const observer = new ResizeObserver(() => element.clientWidth && made.setSize({ width: element.clientWidth, height }));
