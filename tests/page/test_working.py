@@ -21,7 +21,7 @@ def test_long_work_is_shown_cancelled_and_started_again(tab: Any, expect: Any) -
     panel.get_by_role("button", name="PCA").click()  # another question: what nobody waits for any more is given up
     expect(panel.locator("canvas")).to_be_visible()
     panel.get_by_role("button", name="t-SNE").click()
-    expect(panel.get_by_role("img", name="700 neurons as points by t-SNE")).to_be_visible()
+    expect(panel.get_by_role("application", name="700 neurons as points by t-SNE")).to_be_visible()
 
 
 def test_an_error_of_long_work_is_one_line(tab: Any, expect: Any) -> None:

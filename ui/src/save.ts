@@ -63,7 +63,7 @@ const FONT = "12px system-ui, sans-serif";
 
 /** Where all canvases within `element` go, and the ends of its scales where they stand, below the title and the legend. */
 function laidOut(element: HTMLElement, panel: string, legend: LegendItem[]): Layout | null {
-  const canvases = [...element.querySelectorAll("canvas")].filter((canvas) => canvas.width && canvas.height).map((canvas) => ({ canvas, box: canvas.getBoundingClientRect() }));
+  const canvases = [...element.querySelectorAll<HTMLCanvasElement>("canvas:not(.glance *)")].filter((canvas) => canvas.width && canvas.height).map((canvas) => ({ canvas, box: canvas.getBoundingClientRect() }));
   if (!canvases.length) return null;
   const ends = [...element.querySelectorAll<HTMLElement>(".scale-bar > span")].map((end) => ({ text: end.innerText, box: end.getBoundingClientRect() }));
   const boxes = [...canvases, ...ends].map((one) => one.box);

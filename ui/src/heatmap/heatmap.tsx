@@ -263,12 +263,12 @@ export function Heatmap(props: Props) {
         const target = camera.current && cellAt(x, y, viewOf(camera.current, grid, latest.current.size), grid);
         if (target) choose(target);
       },
-      brush: (from, to) => latest.current.props.onRows(within(Math.min(from, to)), within(Math.max(from, to))),
+      brush: (from, to) => latest.current.props.onRows(within(Math.min(from.y, to.y)), within(Math.max(from.y, to.y))),
       step: (down, across) => {
         const from = latest.current.cell ?? { row: Math.floor(camera.current!.row), column: Math.floor(camera.current!.column) };
         latest.current.props.onCell({ row: Math.max(0, Math.min(grid.rows - 1, from.row + down)), column: Math.max(0, Math.min(grid.columns - 1, from.column + across)) });
       },
-      brushing: () => latest.current.brushing,
+      brushing: (shift) => shift || latest.current.brushing,
       middle: () => [latest.current.size.width / 2, latest.current.size.height / 2],
     });
   }, [grid, tiles, link]);

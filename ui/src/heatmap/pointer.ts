@@ -1,5 +1,10 @@
 /** Pointers and keys on the picture of a matrix: drag, wheel and pinch like on a map, and the same from the keyboard. */
 
+interface Spot {
+  x: number;
+  y: number;
+}
+
 export interface Actions {
   pan: (x: number, y: number) => void;
   zoom: (factor: number, x: number, y: number) => void;
@@ -7,19 +12,17 @@ export interface Actions {
   hover: (x: number, y: number) => void;
   leave: () => void;
   pick: (x: number, y: number) => void;
-  /** Rows from one height to another. */
-  brush: (from: number, to: number) => void;
+  /** A rectangle from one corner to another; `done` at its end. */
+  brush: (from: Spot, to: Spot, done: boolean) => void;
   step: (down: number, across: number) => void;
-  brushing: () => boolean;
+  /** Whether dragging draws a rectangle, with the shift key held or not. */
+  brushing: (shift: boolean) => boolean;
   middle: () => [number, number];
+  /** What Enter does, where that is not a click in the middle. */
+  enter?: () => void;
 }
 
 const CLICK = 4; // pixels a click may move
-
-interface Spot {
-  x: number;
-  y: number;
-}
 
 /** Listen on an element; what comes back stops it. */
 export function listen(element: HTMLElement, actions: Actions): () => void {
@@ -44,7 +47,7 @@ export function listen(element: HTMLElement, actions: Actions): () => void {
     if (down.size > 1) return;
     start = here;
     travelled = 0;
-    brushing = event.shiftKey || actions.brushing();
+    brushing = actions.brushing(event.shiftKey);
   };
   const onMove = (event: PointerEvent) => {
     const here = spot(event);
@@ -64,14 +67,14 @@ export function listen(element: HTMLElement, actions: Actions): () => void {
     }
     down.set(event.pointerId, here);
     travelled += Math.hypot(here.x - before.x, here.y - before.y);
-    if (brushing && start) actions.brush(start.y, here.y);
+    if (brushing && start) actions.brush(start, here, false);
     else if (travelled > CLICK) actions.pan(here.x - before.x, here.y - before.y);
   };
   const onUp = (event: PointerEvent) => {
     if (!down.delete(event.pointerId)) return;
     const here = spot(event);
     if (event.type === "pointerup" && start) {
-      if (brushing && travelled > CLICK) actions.brush(start.y, here.y);
+      if (brushing && travelled > CLICK) actions.brush(start, here, true);
       else if (travelled <= CLICK) actions.pick(here.x, here.y);
     }
     if (!down.size) start = null;
@@ -98,7 +101,7 @@ export function listen(element: HTMLElement, actions: Actions): () => void {
     } else if (event.key === "+" || event.key === "=") actions.zoom(1.6, x, y);
     else if (event.key === "-" || event.key === "_") actions.zoom(1 / 1.6, x, y);
     else if (event.key === "0" || event.key === "Home") actions.fit();
-    else if (event.key === "Enter") actions.pick(x, y);
+    else if (event.key === "Enter") (actions.enter ?? (() => actions.pick(x, y)))();
     else return;
     event.preventDefault();
   };

@@ -170,7 +170,7 @@ function Tile({ filter, shape, reach, marked, colors, onPick }: TileProps) {
 }
 
 /** The image, one pixel a value. */
-function painted({ planes }: Filter, { width, height }: ImageShape, reach: number, colors: Colors): HTMLCanvasElement {
+export function painted({ planes }: Filter, { width, height }: ImageShape, reach: number, colors: Colors): HTMLCanvasElement {
   const canvas = document.createElement("canvas");
   [canvas.width, canvas.height] = [width, height];
   const context = canvas.getContext("2d")!;

@@ -27,13 +27,17 @@ interface Props {
   /** Called while a rectangle is drawn with the pointer; `done` at its end. */
   onBrush?: (from: Point, to: Point, done: boolean) => void;
   onKey?: (event: KeyboardEvent) => void;
+  /** To listen on it in another way. */
+  reference?: { current: HTMLCanvasElement | null };
+  role?: "img" | "application";
   className?: string;
 }
 
 const FONT = "12px system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', sans-serif";
 
-export function Canvas({ height, label, draw, onHover, onPick, onBrush, onKey, className = "" }: Props) {
-  const canvas = useRef<HTMLCanvasElement>(null);
+export function Canvas({ height, label, draw, onHover, onPick, onBrush, onKey, reference, role = "img", className = "" }: Props) {
+  const own = useRef<HTMLCanvasElement>(null);
+  const canvas = reference ?? own;
   const width = useWidth(canvas);
   const { colors } = useTheme();
   const start = useRef<Point | null>(null);
@@ -64,9 +68,9 @@ export function Canvas({ height, label, draw, onHover, onPick, onBrush, onKey, c
       ref={canvas}
       class={`canvas ${className}`}
       style={{ height: `${height}px` }}
-      role="img"
+      role={role}
       aria-label={label}
-      tabIndex={onKey ? 0 : undefined}
+      tabIndex={onKey || role === "application" ? 0 : undefined}
       onKeyDown={onKey}
       onPointerMove={(event) => {
         const point = place(event);

@@ -90,7 +90,7 @@ export function WeightView({ source, index }: { source: string; index: string })
       {weight.matrix && weight.image && <FiltersPanel base={base} weight={weight} rows={rows} onRows={mark} />}
       {weight.matrix && many && (
         <div class="grid three">
-          <EmbeddingPanel base={base} rows={rows} total={weight.matrix.rows} onRows={mark} />
+          <EmbeddingPanel base={base} weight={weight} rows={rows} onRows={mark} />
           <CorrelationPanel base={base} rows={rows} onPick={(a, b) => (setParams({ rows: joinedRows([a, b]) }), undefined)} />
           {finite ? (
             <SpectrumPanel base={base} />
