@@ -121,7 +121,7 @@ def saved(page: Any, region: str, button: str, folder: Path) -> Path:
     with page.expect_download() as download:
         panel = page.get_by_role("region", name=region, exact=True).first
         panel.get_by_role("button", name="Save", exact=True).click()
-        panel.get_by_role("button", name=button, exact=True).click()
+        panel.get_by_role("group", name="Save as").get_by_role("button", name=button).click()
     path = folder / download.value.suggested_filename
     download.value.save_as(path)
     return path

@@ -68,7 +68,7 @@ export function CorrelationPanel({ base, rows, onPick }: Props) {
       title="Correlation of rows"
       about="How alike the neurons are: orange pairs point the same way, blue ones opposite ways, and alike neurons stand side by side. Large blocks mean that several neurons do the same work. Click a cell to mark its two rows."
       note={loaded.data && loaded.data.total > loaded.data.order.length ? `${loaded.data.order.length} of ${count(loaded.data.total)} rows` : null}
-      picture
+      picture={(loaded.data?.order.length ?? 0) >= 2}
       csv={loaded.data ? () => [["row", ...loaded.data!.order], ...loaded.data!.values.map((row, i) => [loaded.data!.order[i], ...row])] : undefined}
     >
       <When loaded={loaded} height={HEIGHT}>

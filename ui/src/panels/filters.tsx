@@ -55,7 +55,7 @@ export function FiltersPanel({ base, weight, rows, onRows }: Props) {
       title={weight.role === "conv" ? "Filters" : "Neurons as images"}
       about="Each row of the matrix as an image: what the filter or neuron looks for in its input. Orange wants bright there, blue wants dark; noise means that it has learned little, a blank one does nothing. Click one to mark its row in all panels."
       note={data && `${plural(data.total, "row")} of ${described(data)}`}
-      picture
+      picture={data !== null}
       csv={data ? () => [["row", "channel", "norm", "values by row"], ...data.filters.flatMap((one) => one.planes.map((plane, i) => [one.row, one.channels[i], one.norm, ...plane]))] : undefined}
       controls={
         data && (

@@ -54,7 +54,7 @@ export function SpectrumPanel({ base }: { base: (string | number)[] }) {
     <Panel
       title="Spectrum"
       about="Singular values, largest first, on logarithmic axes. Those within the shaded part could come from noise of this size; orange ones rise above it and carry what was learned. Alpha is the exponent of the tail: 2 to 6 is usual in trained layers."
-      picture
+      picture={loaded.data?.singular_values.some((value) => value > 0)}
       csv={loaded.data ? () => [["place", "singular_value"], ...loaded.data!.singular_values.map((value, i) => [1 + i * every(loaded.data!), value])] : undefined}
     >
       <When loaded={loaded} height={HEIGHT}>

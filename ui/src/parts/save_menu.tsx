@@ -43,7 +43,7 @@ export function SaveMenu({ panel, files }: { panel: string; files: Kind[] }) {
       {open && (
         <div class="save-kinds" role="group" aria-label="Save as">
           {files.map((kind) => (
-            <button key={kind.name} type="button" aria-label={kind.name} title={kind.about} onClick={() => choose(kind)}>
+            <button key={kind.name} type="button" onClick={() => choose(kind)}>
               <b>{kind.name}</b> <span>{kind.about}</span>
             </button>
           ))}
