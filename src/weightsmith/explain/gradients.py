@@ -1,7 +1,7 @@
 """Explanations by the gradient of an output with respect to the input."""
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from weightsmith.errors import InputError
 from weightsmith.explain.attribution import Attribution
@@ -11,7 +11,10 @@ STEPS = 64
 """Points on the path from the baseline; the error that remains is reported for each row."""
 
 AT_ONCE = 256
-"""Rows that pass through the model together."""
+"""Rows that pass through the model together; fewer where they are long."""
+
+NUMBERS = 1 << 24
+"""Values of rows that pass through the model together."""
 
 
 def saliency(model: nn.Module, inputs: Inputs, targets: Targets = None) -> Attribution:
@@ -32,9 +35,10 @@ def saliency(model: nn.Module, inputs: Inputs, targets: Targets = None) -> Attri
     with answering(model) as answer:
         rows = fitted(model, inputs)
         chosen, outputs = ask(answer, rows, targets)
+        at_once = _at_once(rows)
         values = [
             methods.Saliency(answer).attribute(part.clone().requires_grad_(True), target=wanted)
-            for part, wanted in zip(torch.split(rows, AT_ONCE), torch.split(chosen, AT_ONCE), strict=True)
+            for part, wanted in zip(torch.split(rows, at_once), torch.split(chosen, at_once), strict=True)
         ]
     return Attribution("saliency", array(rows), array(torch.cat(values)), indices(chosen), array(outputs))
 
@@ -72,7 +76,11 @@ def integrated_gradients(
             baselines=start,
             target=chosen,
             n_steps=steps,
-            internal_batch_size=max(AT_ONCE, len(rows)),
+            internal_batch_size=max(_at_once(rows), len(rows)),
             return_convergence_delta=True,
         )
     return Attribution("integrated gradients", array(rows), array(values), indices(chosen), array(outputs), array(gap))
+
+
+def _at_once(rows: Tensor) -> int:
+    return max(1, min(AT_ONCE, NUMBERS // rows[0].numel()))

@@ -1,5 +1,6 @@
 """The model of a finished run, built again to be asked questions."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -33,11 +34,15 @@ class Rebuilt:
     note: str = ""
 
 
-def rebuild(run: Run) -> Rebuilt:
+def rebuild(run: Run, progress: Callable[[int, int], None] | None = None) -> Rebuilt:
     """Build a run's model from its recipe and fill it from the snapshot that the run kept (`best`, else the last).
 
     Snapshots hold weights alone: the running statistics of batch norm are those of the run's checkpoint where it has
     them of the same step, else they are measured anew over the training rows.
+
+    Args:
+        run: a finished one, or one that goes on, with the snapshots that it has so far.
+        progress: called with the batches done and all batches while running statistics are measured.
 
     Raises:
         InputError: the run has no recipe, or had data or a model of its own, or the recipe now builds another model.
@@ -60,7 +65,7 @@ def rebuild(run: Run) -> Rebuilt:
     _fill(model, run, step)
     note = ""
     if any(isinstance(module, _BatchNorm) for module in model.modules()) and not _fill_buffers(model, run, step):
-        _measure_batch_norm(model, data, recipe.batch_size)
+        _measure_batch_norm(model, data, recipe.batch_size, progress)
         note = (
             "the running statistics of batch norm were measured anew over the training rows: "
             f"the run has no checkpoint of step {step:,}"
@@ -95,7 +100,16 @@ def _fill_buffers(model: nn.Module, run: Run, step: int) -> bool:
     return False
 
 
-def _measure_batch_norm(model: nn.Module, data: Data, batch_size: int) -> None:
-    rows = torch.split(torch.arange(len(data.train)), max(batch_size, 2))
+def _measure_batch_norm(
+    model: nn.Module, data: Data, batch_size: int, progress: Callable[[int, int], None] | None
+) -> None:
+    parts = [part for part in torch.split(torch.arange(len(data.train)), max(batch_size, 2)) if len(part) > 1]
+
+    def batches() -> Iterator[torch.Tensor]:
+        for done, part in enumerate(parts):
+            if progress is not None:
+                progress(done, len(parts))
+            yield data.train.batch(part)[0]
+
     with torch.no_grad():
-        update_bn((data.train.batch(part)[0] for part in rows if len(part) > 1), model)
+        update_bn(batches(), model)

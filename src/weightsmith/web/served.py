@@ -36,6 +36,7 @@ class Served:
     Attributes:
         tiles: bytes of tiles.
         pyramids: of matrices, each with its kept levels and, where its values do not lie plain in a file, these too.
+        models: of runs, built again to be explained, with their data.
         results: everything else that took a while.
         work: runs what takes long.
         watcher: tells when runs and files change.
@@ -45,6 +46,7 @@ class Served:
     configuration: Configuration = field(default_factory=Configuration)
     tiles: Memory = field(default_factory=lambda: Memory(128 * MIB))
     pyramids: Memory = field(default_factory=lambda: Memory(256 * MIB, last=True))
+    models: Memory = field(default_factory=lambda: Memory(256 * MIB, last=True))
     results: Memory = field(default_factory=lambda: Memory(64 * MIB))
 
     def __post_init__(self) -> None:

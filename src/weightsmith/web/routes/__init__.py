@@ -1,12 +1,14 @@
 """One file for each thing that can be asked for; each holds a `router`."""
 
 from weightsmith.web.routes import (
+    attribution,
     changes,
     compare,
     correlation,
     difference,
     embedding,
     events,
+    explain,
     filters,
     findings,
     gradients,
@@ -32,6 +34,6 @@ ROUTERS = (
     findings.router,
     *(source.router, statistics.router, weight.router, tiles.router, marginals.router, order.router, filters.router),
     *(spectrum.router, correlation.router, difference.router, embedding.router, events.router),
-    *(compare.router, changes.router, side_by_side.router),
+    *(compare.router, changes.router, side_by_side.router, explain.router, attribution.router),
     page.router,  # takes whatever the others left
 )
