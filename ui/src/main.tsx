@@ -6,6 +6,7 @@ import "./style/controls.css";
 import "./style/tables.css";
 import "./style/frame.css";
 import "./style/views.css";
+import "./style/explain.css";
 import "./theme";
 import { App } from "./app";
 

@@ -10,6 +10,7 @@ import { Name } from "../parts/name";
 import { Empty, Failure, Loading } from "../parts/states";
 import { StatusMark, VerdictMark } from "../parts/status";
 import { CurvesPanels } from "../panels/curves";
+import { ExplainPanels } from "../panels/explain";
 import { FindingsPanel } from "../panels/findings";
 import { HistogramsPanel } from "../panels/histograms";
 import { LayersPanels } from "../panels/layers";
@@ -19,7 +20,7 @@ import { link, useNumber, useParam } from "../router";
 import { TagLinks } from "../runs/tags";
 import { ago, moment, number, percent, plural, seconds, visible, visibleLines } from "../text";
 
-export const MAIN_TABS = ["curves", "layers", "histograms", "weights", "findings", "recipe"] as const;
+export const MAIN_TABS = ["curves", "layers", "histograms", "weights", "explain", "findings", "recipe"] as const;
 
 export function RunView({ store, id }: { store: string; id: string }) {
   const live = useRunEvents((event) => event.store === store && event.id === id);
@@ -50,6 +51,7 @@ export function RunView({ store, id }: { store: string; id: string }) {
     layers: () => <LayersPanels base={base} run={detail} version={live.version} />,
     histograms: () => <HistogramsPanel base={base} run={detail} version={live.version} />,
     weights: () => <SnapshotWeights run={detail} />,
+    explain: () => <ExplainPanels base={base} run={detail} />,
     findings: () => (
       <FindingsPanel
         findings={findings}
@@ -76,6 +78,7 @@ export function RunView({ store, id }: { store: string; id: string }) {
           ["layers", "Layers"],
           ["histograms", "Histograms"],
           ["weights", "Weights"],
+          ["explain", "Explain"],
           ["findings", "Findings", amount],
           ["recipe", "Recipe"],
         ]}
