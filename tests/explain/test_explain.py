@@ -53,6 +53,13 @@ def test_integrated_gradients_add_up_to_the_change_of_the_output(network, rows):
     assert found.gap == pytest.approx(found.values.sum(axis=1) - wanted, abs=1e-4)
 
 
+def test_long_rows_pass_in_small_parts_with_the_same_values(network, rows, monkeypatch):
+    whole = [method(network, rows) for method in (saliency, integrated_gradients)]
+    monkeypatch.setattr("weightsmith.explain.gradients.NUMBERS", 6)
+    for method, expected in zip((saliency, integrated_gradients), whole, strict=True):
+        assert method(network, rows).values == pytest.approx(expected.values, abs=1e-5)
+
+
 def test_saliency_is_the_derivative(network, rows):
     found = saliency(network.double(), rows.double())
     network.eval()

@@ -53,3 +53,19 @@ def test_running_statistics_are_measured_anew_where_no_checkpoint_has_them(train
     wanted = dict(result.model.named_buffers())
     mean = next(name for name in wanted if name.endswith("running_mean"))
     torch.testing.assert_close(dict(rebuilt.model.named_buffers())[mean], wanted[mean], rtol=0.3, atol=0.3)
+
+
+def test_measuring_tells_how_far_it_is_and_can_be_given_up(trained):
+    _, run = trained
+    shutil.rmtree(run.files / checkpoint.FOLDER)
+    told = []
+    rebuild(run, progress=lambda done, total: told.append((done, total)))
+    assert told == [(done, len(told)) for done in range(len(told))]
+    assert len(told) > 10
+
+    def give_up(done, _):
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        rebuild(run, progress=give_up)

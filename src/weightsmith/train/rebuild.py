@@ -10,10 +10,12 @@ from torch.optim.swa_utils import update_bn
 
 from weightsmith.errors import InputError, SourceError
 from weightsmith.kinds.binary.activation import replace_activations
+from weightsmith.sources import Source
 from weightsmith.store import Run
 from weightsmith.train import checkpoint
 from weightsmith.train.data import Data, load_data
 from weightsmith.train.models import build_model
+from weightsmith.train.models.custom import is_custom
 from weightsmith.train.recipe import Recipe
 
 
@@ -57,12 +59,17 @@ def rebuild(run: Run, progress: Callable[[int, int], None] | None = None) -> Reb
         )
     recipe = Recipe.from_dict(run.recipe)
     data = load_data(recipe)
+    best = [snapshot.step for snapshot in run.snapshots() if snapshot.label == "best"]
+    step = best[-1] if best else max((snapshot.step for snapshot in run.snapshots()), default=0)
+    source = run.source(step)
+    if not is_custom(recipe.model.name):  # of which nothing is known before it is called
+        with torch.device("meta"):  # a recipe of another model may ask for more memory than there is
+            _check_shapes(build_model(recipe, data), run, source)
     model = build_model(recipe, data)
     if recipe.kind.name == "binary" and recipe.kind.options.get("activations") == "binary":
         replace_activations(model, "clipped")  # how gradients pass makes no difference here
-    best = [snapshot.step for snapshot in run.snapshots() if snapshot.label == "best"]
-    step = best[-1] if best else max((snapshot.step for snapshot in run.snapshots()), default=0)
-    _fill(model, run, step)
+    _check_shapes(model, run, source)
+    _fill(model, source)
     note = ""
     if any(isinstance(module, _BatchNorm) for module in model.modules()) and not _fill_buffers(model, run, step):
         _measure_batch_norm(model, data, recipe.batch_size, progress)
@@ -73,12 +80,15 @@ def rebuild(run: Run, progress: Callable[[int, int], None] | None = None) -> Reb
     return Rebuilt(model.eval(), data, step, note)
 
 
-def _fill(model: nn.Module, run: Run, step: int) -> None:
-    source = run.source(step)
+def _check_shapes(model: nn.Module, run: Run, source: Source) -> None:
+    for name, parameter in model.named_parameters():
+        if name not in source or source[name].shape != tuple(parameter.shape):
+            raise InputError(f"run {run.id} has no weight '{name}' of this shape: its model has changed since")
+
+
+def _fill(model: nn.Module, source: Source) -> None:
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            if name not in source or source[name].shape != tuple(parameter.shape):
-                raise InputError(f"run {run.id} has no weight '{name}' of this shape: its model has changed since")
             parameter.copy_(torch.tensor(source[name].read().astype("float32")))
 
 

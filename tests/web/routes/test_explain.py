@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from captum.attr import IntegratedGradients
 from starlette.testclient import TestClient
 
 from weightsmith.rules import Configuration
@@ -15,6 +14,8 @@ from weightsmith.train.rebuild import rebuild
 from weightsmith.web.app import create_app
 from weightsmith.web.library import Library
 from weightsmith.web.served import Served
+
+captum = pytest.importorskip("captum.attr")
 
 SHORT = {"budget": {"epochs": 2}}
 
@@ -46,6 +47,7 @@ def store(tmp_path_factory):
             ("own", {"model": "os.path:join"}),
             ("nonsense", {"model": 3, "data": []}),
             ("other", {"data": "wine", "model": {"name": "mlp", "hidden": [9]}}),
+            ("huge", {"data": "wine", "model": {"name": "mlp", "hidden": [1 << 20, 1 << 20]}}),
         ):
             writer = opened.create_run(name=name, recipe=recipe, environment={}, weights=[])
             writer.snapshot(0, {"w": np.ones((2, 2), np.float32)})
@@ -106,7 +108,7 @@ def test_integrated_gradients_are_captums_and_add_up(get, store):
     status, found = get("wine", "/attribution", rows="2", method="integrated-gradients", target=1)
     assert status == 200
     rebuilt, inputs, _ = rows_of(store, "wine", [2])
-    expected = IntegratedGradients(rebuilt.model).attribute(inputs, target=1, n_steps=64)[0]
+    expected = captum.IntegratedGradients(rebuilt.model).attribute(inputs, target=1, n_steps=64)[0]
     row = found["rows"][0]
     order = np.argsort(-np.abs(expected.numpy()), kind="stable")
     assert [one["name"] for one in row["features"]] == [rebuilt.data.feature_names[place] for place in order]
@@ -215,7 +217,7 @@ def test_sparse_rows_are_explained_as_features(get):
     ("name", "words"),
     [
         *(("recorded", "weightsmith.explain"), ("own", "does not run"), ("nonsense", "model")),
-        ("other", "its model has changed since"),
+        *(("other", "its model has changed since"), ("huge", "its model has changed since")),
     ],
 )
 def test_what_cannot_be_explained_is_said_in_one_line(get, name, words):

@@ -30,7 +30,7 @@ AT_ONCE = 16
 """Rows or units that are explained together."""
 
 NUMBERS = 1 << 22
-"""Input values of rows or units that are worked on together; there are fewer of them where inputs are large."""
+"""Values of inputs that are worked on together, or of answers that are kept; of large ones there are fewer."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ async def rows(
     found = await to_thread.run_sync(subject, here, store, run)
 
     def compute(model: Explained, still_wanted: Check) -> dict[str, Any]:
-        first_rows = range(min(len(model.rows), ANSWERED))
+        first_rows = range(min(len(model.rows), ANSWERED, max(1, NUMBERS // model.data.outputs)))
         said = here.results.result(
             ("answers", *found.key), lambda: answers(model, first_rows, still_wanted), lambda one: one.nbytes
         )
