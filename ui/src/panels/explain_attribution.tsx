@@ -44,7 +44,6 @@ export function AttributionPanel({ base, summary, rows, failed }: Props) {
       about={METHODS[method].about}
       note={loaded.data && plural(loaded.data.rows.length, "row")}
       picture
-      legend={[{ label: METHODS[method].name, color: "transparent" }]}
       csv={loaded.data ? () => tableOf(summary, loaded.data!) : undefined}
       controls={
         <>
@@ -110,11 +109,8 @@ function Explained({ data, summary, common, onTarget }: ExplainedProps) {
     <>
       {data.overall && data.rows.length > 1 && (
         <div class="ranking">
-          <h3>The features that count most over these {data.rows.length} rows</h3>
-          <Bars label="Mean magnitude" bars={data.overall.slice(0, RANKED).map((one) => ({ name: visible(one.name), value: one.mean ?? 0 }))} />
-          <p class="muted">
-            Mean magnitude of {METHODS[data.method].name.toLowerCase()}. These hold {percent(data.overall.slice(0, RANKED).reduce((sum, one) => sum + one.share, 0))} of all of it.
-          </p>
+          <Bars title={`What counts most over these ${data.rows.length} rows`} note={`mean magnitude of ${METHODS[data.method].name.toLowerCase()}`} bars={data.overall.slice(0, RANKED).map((one) => ({ name: visible(one.name), value: one.mean ?? 0 }))} />
+          <p class="muted">{percent(data.overall.slice(0, RANKED).reduce((sum, one) => sum + one.share, 0))} of all magnitude lies in these features.</p>
         </div>
       )}
       <div class={`explained ${plain ? "plain" : ""}`}>
@@ -122,11 +118,12 @@ function Explained({ data, summary, common, onTarget }: ExplainedProps) {
           <ExplainedCard key={row.row} row={row} answer={data} summary={summary} reach={common ? reach : (row.heat?.reach ?? 0)} onTarget={onTarget} onPoint={setPointed} />
         ))}
       </div>
+      {plain && data.signed && <p class="muted">Orange bars speak for the output that is explained, blue ones against it.</p>}
       {!plain && (
         <div class="under">
           <ScaleBar scale={diverging(colors, end)} low={data.signed ? -end : 0} high={end} format={common ? (value) => number(value) : words} />
           <span class="readout" role="status">
-            {pointed || "Point at a picture to read it."}
+            {pointed || `${summary.input === "sequence" ? "Time runs from left to right, features downwards. " : ""}Point at a picture to read it.`}
           </span>
         </div>
       )}

@@ -8,7 +8,7 @@ import { fitted, heatImage, inputImage, overlayImage } from "../parts/pictures";
 import { diverging } from "../scales";
 import { number, percent, visible } from "../text";
 import { useTheme } from "../theme";
-import { answerText, className, isWrong, outputName } from "./explain_words";
+import { answerText, className, explainedName, isWrong, METHODS } from "./explain_words";
 
 const SIDE = 119; // pixels of an image, or a little less
 const STRIP = 46; // pixels that a sequence is high
@@ -27,21 +27,17 @@ interface Props {
 }
 
 export function ExplainedCard({ row, answer, summary, reach, onTarget, onPoint }: Props) {
-  const target = outputName(summary, row.target);
   const title = `Row ${row.row}: ${answerText(summary, row)}`;
   return (
     <article class={`explained-card ${isWrong(row) ? "wrong" : ""}`} aria-label={title}>
       <div class="explained-picture">
         {row.picture && row.heat ? (
-          <Pictures title={title} picture={row.picture} heat={row.heat} reach={reach} sequence={summary.input === "sequence"} onPoint={(text) => onPoint(text && `row ${row.row}, ${text}`)} />
+          <Pictures title={title} method={METHODS[answer.method].name} picture={row.picture} heat={row.heat} reach={reach} sequence={summary.input === "sequence"} onPoint={(text) => onPoint(text && `row ${row.row}, ${text}`)} />
         ) : (
-          <>
-            <h3>{title}</h3>
-            <Bars label={title} bars={(row.features ?? []).slice(0, FEATURES).map((one) => ({ name: `${visible(one.name)} = ${number(one.value)}`, value: one.weight ?? 0 }))} />
-          </>
+          <Bars title={title} bars={(row.features ?? []).slice(0, FEATURES).map((one) => ({ name: `${visible(one.name)} = ${number(one.value)}`, value: one.weight ?? 0 }))} />
         )}
         <p class="muted explained-note">
-          Explained: {target}, whose {summary.task === "regression" ? "output" : "logit"} is {number(row.output)}.{row.gap !== null && ` The parts miss its change by ${number(Math.abs(row.gap), 2)}.`}
+          Explained: {explainedName(summary, row.target)}, whose {summary.task === "regression" ? "output" : "logit"} is {number(row.output)}.{row.gap !== null && ` The parts miss its change by ${number(Math.abs(row.gap), 2)}.`}
           {row.heat?.reach === 0 && (answer.method === "grad-cam" ? " Nothing in this layer speaks for it." : " Nothing in the input changes it.")}
         </p>
       </div>
@@ -52,6 +48,7 @@ export function ExplainedCard({ row, answer, summary, reach, onTarget, onPoint }
 
 interface PicturesProps {
   title: string;
+  method: string;
   picture: Picture;
   heat: Heat;
   reach: number;
@@ -66,15 +63,13 @@ interface Box {
   height: number;
 }
 
-const PARTS = ["input", "attribution", "both"];
-
 /** Where the three pictures lie: images side by side, strips below each other. */
 function boxes(picture: Picture, width: number, sequence: boolean): Box[] {
   const [wide, high] = sequence ? fitted(picture, width, STRIP, true) : fitted(picture, (width - 2 * GAP) / 3, SIDE, false);
-  return PARTS.map((_, i) => (sequence ? { x: 0, y: CAPTION + i * (STRIP + CAPTION), width: wide, height: high } : { x: i * (wide + GAP), y: CAPTION, width: wide, height: high }));
+  return [0, 1, 2].map((i) => (sequence ? { x: 0, y: CAPTION + i * (STRIP + CAPTION), width: wide, height: high } : { x: i * (wide + GAP), y: CAPTION, width: wide, height: high }));
 }
 
-function Pictures({ title, picture, heat, reach, sequence, onPoint }: PicturesProps) {
+function Pictures({ title, method, picture, heat, reach, sequence, onPoint }: PicturesProps) {
   const { colors } = useTheme();
   const images = useMemo(() => {
     const scale = diverging(colors, reach);
@@ -87,12 +82,13 @@ function Pictures({ title, picture, heat, reach, sequence, onPoint }: PicturesPr
     context.fillText(title, 0, 1, width);
     context.font = "11px system-ui, sans-serif";
     context.imageSmoothingEnabled = false;
+    const captions = ["input", method.toLowerCase().replace("grad-cam", "Grad-CAM"), "both"];
     boxes(picture, width, sequence).forEach((box, i) => {
       context.drawImage(images[i], box.x, box.y, box.width, box.height);
       context.strokeStyle = shades.grid;
       context.strokeRect(box.x + 0.5, box.y + 0.5, box.width - 1, box.height - 1);
       context.fillStyle = shades.muted;
-      context.fillText(PARTS[i], box.x, box.y + box.height + 3);
+      context.fillText(captions[i], box.x, box.y + box.height + 3);
     });
   };
   const read = (point: Point, width: number): string => {

@@ -107,7 +107,7 @@ function SampleTile({ summary, sample, chosen, onClick }: TileProps) {
   const label = `Row ${sample.row}: ${answer}${likely === undefined ? "" : `, ${percent(likely)}`}`;
   const features = sample.features?.map((one) => `${one.name} ${number(one.value)}`).join(", ");
   return (
-    <button type="button" class={`sample ${isWrong(sample) ? "wrong" : ""}`} aria-pressed={chosen} aria-label={label} title={features ? `${label}; most unusual: ${features}` : label} onClick={onClick}>
+    <button type="button" class={`sample ${isWrong(sample) ? "wrong" : ""}`} aria-pressed={chosen} aria-label={sample.picture ? label : undefined} title={features ? `${label}; most unusual: ${features}` : label} onClick={onClick}>
       {sample.picture && <Thumbnail picture={sample.picture} fill={summary.input === "sequence"} />}
       <span class="sample-answer">{answer}</span>
       {!sample.picture && (

@@ -85,10 +85,7 @@ function Liked({ unit, name, sequence }: { unit: LikedUnit; name: string; sequen
   if (unit.picture) return <LikedPicture picture={unit.picture} name={name} values={values} sequence={sequence} />;
   return (
     <article class="liked-features" aria-label={name}>
-      <h3>
-        {name} <span class="muted">{values}</span>
-      </h3>
-      <Bars label={name} bars={(unit.features ?? []).slice(0, FEATURES).map((one) => ({ name: visible(one.name), value: one.weight ?? 0 }))} />
+      <Bars title={name} note={values} bars={(unit.features ?? []).slice(0, FEATURES).map((one) => ({ name: visible(one.name), value: one.weight ?? 0 }))} />
     </article>
   );
 }

@@ -27,6 +27,12 @@ export function outputName(summary: Summary, place: number): string {
   return visible(summary.outputs[place] ?? `output ${place}`);
 }
 
+/** As `outputName`; the one logit of two classes speaks for the second and against the first. */
+export function explainedName(summary: Summary, place: number): string {
+  const against = summary.outputs.length === 1 && summary.classes?.length === 2 ? ` rather than ${className(summary, 0)}` : "";
+  return outputName(summary, place) + against;
+}
+
 function said(summary: Summary, value: number | Maybe[]): string {
   return typeof value === "number" ? className(summary, value) : value.map((one) => number(one)).join(", ");
 }
