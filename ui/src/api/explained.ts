@@ -18,6 +18,8 @@ export interface Summary {
   input: "image" | "sequence" | "features";
   input_shape: number[];
   task: string;
+  /** Whether outputs are values less their mean and by their deviation, as the training had them. */
+  standardized: boolean;
   outputs: string[];
   classes: string[] | null;
   data: string;

@@ -8,7 +8,7 @@ import { fitted, heatImage, inputImage, overlayImage } from "../parts/pictures";
 import { diverging } from "../scales";
 import { number, percent, visible } from "../text";
 import { useTheme } from "../theme";
-import { answerText, className, explainedName, isWrong, METHODS } from "./explain_words";
+import { answerText, className, explainedName, isWrong, METHODS, outputName } from "./explain_words";
 
 const SIDE = 119; // pixels of an image, or a little less
 const STRIP = 46; // pixels that a sequence is high
@@ -27,7 +27,8 @@ interface Props {
 }
 
 export function ExplainedCard({ row, answer, summary, reach, onTarget, onPoint }: Props) {
-  const title = `Row ${row.row}: ${answerText(summary, row)}`;
+  const other = summary.outputs.length > 1 && row.target !== row.predicted ? `, explained for ${outputName(summary, row.target)}` : "";
+  const title = `Row ${row.row}: ${answerText(summary, row)}${other}`;
   return (
     <article class={`explained-card ${isWrong(row) ? "wrong" : ""}`} aria-label={title}>
       <div class="explained-picture">
@@ -37,7 +38,7 @@ export function ExplainedCard({ row, answer, summary, reach, onTarget, onPoint }
           <Bars title={title} bars={(row.features ?? []).slice(0, FEATURES).map((one) => ({ name: `${visible(one.name)} = ${number(one.value)}`, value: one.weight ?? 0 }))} />
         )}
         <p class="muted explained-note">
-          Explained: {explainedName(summary, row.target)}, whose {summary.task === "regression" ? "output" : "logit"} is {number(row.output)}.{row.gap !== null && ` The parts miss its change by ${number(Math.abs(row.gap), 2)}.`}
+          Explained: {explainedName(summary, row.target)}, whose {summary.task !== "regression" ? "logit" : summary.standardized ? "standardized value" : "value"} is {number(row.output)}.{row.gap !== null && ` The parts miss its change by ${number(Math.abs(row.gap), 2)}.`}
           {row.heat?.reach === 0 && (answer.method === "grad-cam" ? " Nothing in this layer speaks for it." : " Nothing in the input changes it.")}
         </p>
       </div>
@@ -73,7 +74,7 @@ function Pictures({ title, method, picture, heat, reach, sequence, onPoint }: Pi
   const { colors } = useTheme();
   const images = useMemo(() => {
     const scale = diverging(colors, reach);
-    return [inputImage(picture), heatImage(heat, scale), overlayImage(picture, heat, scale, reach)];
+    return [inputImage(picture), heatImage(heat, scale), overlayImage(picture, heat, reach)];
   }, [picture, heat, reach, colors]);
   const draw = ({ context, width, colors: shades }: Frame) => {
     context.textBaseline = "top";

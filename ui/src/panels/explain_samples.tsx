@@ -32,7 +32,6 @@ export function SamplesPanel({ summary, loaded, rows, wrong, onWrong, onFirst, o
       title="Rows"
       about={`Rows of the ${summary.split} set with what the model says of them. Click rows to explain them below, at most ${summary.at_once} at once. ${values ? "Rows that the model is furthest off can come first." : "Of rows that it gets wrong, the ones it is surest of come first."}`}
       note={data && noteOf(data)}
-      picture={summary.input !== "features"}
       csv={data ? () => [["row", "label", "predicted", "probability"], ...data.rows.map((one) => [one.row, told(summary, one.label), told(summary, one.predicted), one.probabilities?.[0]?.[1]])] : undefined}
       controls={
         <>

@@ -3,7 +3,10 @@
 import type { Heat, Picture } from "../api/explained";
 import type { Rgb, Scale } from "../scales";
 
-const COVER = 0.85; // how much of the input the strongest heat hides
+// Over black and over white both can be seen, which the ends of a scale cannot.
+const ORANGE: Rgb = [238, 121, 36];
+const BLUE: Rgb = [62, 146, 224];
+const COVER = 0.9; // how much of the input the strongest heat hides
 
 type Pixel = (place: number) => Rgb;
 
@@ -31,13 +34,14 @@ export function heatImage(heat: Heat, scale: Scale): HTMLCanvasElement {
 }
 
 /** The heat over the input in gray, the more opaque the stronger it is; `reach` is where colors end. */
-export function overlayImage(picture: Picture, heat: Heat, scale: Scale, reach: number): HTMLCanvasElement {
+export function overlayImage(picture: Picture, heat: Heat, reach: number): HTMLCanvasElement {
   const below = levels(picture);
   return painted(picture.width, picture.height, (i) => {
     const [red, green, blue] = below(i);
     const gray = 0.3 * red + 0.59 * green + 0.11 * blue;
-    const cover = COVER * Math.min(1, Math.abs(heat.values[i] ?? 0) / (reach || 1));
-    return scale(heat.values[i] ?? NaN).map((part) => Math.round(cover * part + (1 - cover) * gray)) as unknown as Rgb;
+    const value = heat.values[i] ?? 0;
+    const cover = COVER * Math.min(1, Math.abs(value) / (reach || 1));
+    return (value < 0 ? BLUE : ORANGE).map((part) => Math.round(cover * part + (1 - cover) * gray)) as unknown as Rgb;
   });
 }
 

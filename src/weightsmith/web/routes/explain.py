@@ -160,6 +160,7 @@ def _summary(model: Explained) -> dict[str, Any]:
         "input": "image" if data.is_image else "sequence" if data.is_sequence else "features",
         "input_shape": list(data.input_shape),
         "task": data.task,
+        "standardized": data.target_standardization is not None,
         "outputs": model.output_names,
         "classes": None if data.class_names is None else [printable(str(name)) for name in data.class_names],
         "data": printable(data.name),
