@@ -32,6 +32,8 @@ export function Scrubber({ run, steps }: Props) {
   const last = lastStepOf(run);
   const stops = steps ?? Array.from({ length: Math.min(last, 200) + 1 }, (_, i) => Math.round((i / Math.min(last, 200)) * last));
   const at = step === null ? stops.length - 1 : nearest(stops, step);
+  // Between two stops of the slider a step is still the one that other panels show.
+  const stands = steps || step === null ? stops[at] : step;
   const place = useRef(at);
   place.current = at;
   useEffect(() => {
@@ -56,13 +58,13 @@ export function Scrubber({ run, steps }: Props) {
           min={0}
           max={stops.length - 1}
           value={at}
-          aria-valuetext={`step ${stops[at]}`}
+          aria-valuetext={`step ${stands}`}
           onInput={(event) => {
             setPlaying(false);
             setStep(stops[Number(event.currentTarget.value)]);
           }}
         />
-        <output>{step === null ? `${number(stops[at])} (last)` : number(stops[at])}</output>
+        <output>{step === null ? `${number(stops[at])} (last)` : number(stands)}</output>
       </label>
       {step !== null && (
         <button type="button" class="quiet" onClick={() => setStep(null)} title="Follow the newest step again">

@@ -88,7 +88,8 @@ def _replaces(norms: NDArray[np.float64], weights: NDArray[np.float64]) -> bool:
 
 def _mean_square(row: dict[str, Any]) -> float:
     """The root of the mean square: what one value of the weight gets."""
-    return float(row["median"]) / max(row["size"], 1) ** 0.5
+    size: int = row["size"]
+    return float(row["median"]) / float(max(size, 1)) ** 0.5
 
 
 def _state(row: dict[str, Any], last: float | None) -> str | None:
