@@ -1,5 +1,6 @@
 """`.../gradients`: how large the gradient of each weight was over the whole run, and where it vanishes or explodes."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -88,8 +89,7 @@ def _replaces(norms: NDArray[np.float64], weights: NDArray[np.float64]) -> bool:
 
 def _mean_square(row: dict[str, Any]) -> float:
     """The root of the mean square: what one value of the weight gets."""
-    size: int = row["size"]
-    return float(row["median"]) / float(max(size, 1)) ** 0.5
+    return float(row["median"]) / math.sqrt(max(row["size"], 1))
 
 
 def _state(row: dict[str, Any], last: float | None) -> str | None:
