@@ -4,7 +4,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 
 const PINNED = /([a-z0-9~-]+)@[0-9a-f]+/g;
 
-type Listener = (source: string) => void;
+type Listener = (source: string | null) => void;
 const listeners = new Set<Listener>();
 
 /** The id of weights as they are now; live models have no content of their own. */
@@ -17,6 +17,11 @@ export function reportChanged(source: string): void {
   for (const listener of [...listeners]) listener(source.split("@")[0]);
 }
 
+/** Say that any may have changed, as nobody looked for a while. */
+export function reportUnseen(): void {
+  for (const listener of [...listeners]) listener(null);
+}
+
 /** Say so of all whose content a refused address names. */
 export function reportRefused(address: string): void {
   for (const [, source] of decodeURIComponent(address).matchAll(PINNED)) reportChanged(source);
@@ -26,8 +31,8 @@ export function reportRefused(address: string): void {
 export function useChanges(source?: string): number {
   const [version, set] = useState(0);
   useEffect(() => {
-    const listener = (changed: string) => {
-      if (source === undefined || changed === source) set((old) => old + 1);
+    const listener = (changed: string | null) => {
+      if (source === undefined || changed === null || changed === source) set((old) => old + 1);
     };
     listeners.add(listener);
     return () => void listeners.delete(listener);

@@ -4,6 +4,7 @@ import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { ApiError, getJson } from "./client";
 import { useConnection } from "./connection";
 import { getLong, type Progress } from "./long";
+import { counted } from "./quiet";
 
 export interface Loaded<T> {
   data: T | null;
@@ -26,13 +27,15 @@ interface State<T> extends Loaded<T> {
   address: string | null;
 }
 
+const counting = <T,>(address: string, signal: AbortSignal): Promise<T> => counted(getJson<T>(address, signal));
+
 const NOTHING = { data: null, error: null, loading: false };
 
 /**
  * What is at `address`; nothing while that is null. While a newer version loads, the older one stays. A change of
  * `version` during a request waits for it and asks once more, so a busy run does not starve its own page.
  */
-export function useData<T>(address: string | null, version = 0, get: Get<T> = getJson): Loaded<T> {
+export function useData<T>(address: string | null, version = 0, get: Get<T> = counting): Loaded<T> {
   const { generation } = useConnection();
   const [state, set] = useState<State<T>>({ ...NOTHING, address: null });
   const flight = useRef<{ address: string; again: boolean; abort: AbortController } | null>(null);
@@ -89,7 +92,7 @@ export function useEach<T>(addresses: (string | null)[], version = 0): Loaded<T>
     const ask = async (one: string | null): Promise<Loaded<T>> => {
       if (one === null) return NOTHING;
       try {
-        return { ...NOTHING, data: await getJson<T>(one, abort.signal) };
+        return { ...NOTHING, data: await counting<T>(one, abort.signal) };
       } catch (error) {
         return { ...NOTHING, error: error instanceof ApiError ? error : new ApiError(0, String(error)) };
       }

@@ -1,39 +1,58 @@
 /** What the server says on its own: changes of runs and files, and statistics as weights are scanned. */
 
 import { useEffect, useRef, useState } from "preact/hooks";
-import { reportChanged } from "./changes";
+import { reportChanged, reportUnseen } from "./changes";
 import { address } from "./client";
 import { reportLost, useConnection } from "./connection";
 import type { RunEvent, StreamedStatistics } from "./types";
 
 const SPACING_MS = 250;
 
-type Listener = (event: RunEvent) => void;
+type Listener = (event: RunEvent | null) => void;
 const listeners = new Set<Listener>();
-let stream: EventSource | null = null;
 
-function connect(): void {
-  stream?.close();
-  stream = new EventSource("api/events");
+/** A stream of events while somebody looks: a browser allows one server few connections, whatever the number of tabs. */
+function connect(): EventSource {
+  const stream = new EventSource("api/events");
   stream.addEventListener("run", (message) => {
     const event = JSON.parse((message as MessageEvent<string>).data) as RunEvent;
     for (const listener of [...listeners]) listener(event);
   });
   stream.addEventListener("source", (message) => reportChanged((JSON.parse((message as MessageEvent<string>).data) as { source: string }).source));
   stream.onerror = () => {
-    stream?.close();
-    stream = null;
+    stream.close();
     reportLost();
   };
+  return stream;
 }
 
-/** Keep the one stream open; used once, by the page's frame. */
+function useIsSeen(): boolean {
+  const [seen, set] = useState(!document.hidden);
+  useEffect(() => {
+    const listener = () => set(!document.hidden);
+    document.addEventListener("visibilitychange", listener);
+    return () => document.removeEventListener("visibilitychange", listener);
+  }, []);
+  return seen;
+}
+
+/** Keep the one stream open while the page is seen, and catch up when it is seen again; used once, by the page's frame. */
 export function useEventStream(): void {
   const { lost, generation } = useConnection();
+  const seen = useIsSeen();
+  const missed = useRef(false);
   useEffect(() => {
-    if (!lost) connect();
-  }, [lost, generation]);
-  useEffect(() => () => stream?.close(), []);
+    if (!seen) missed.current = true;
+    if (lost || !seen) return;
+    const stream = connect();
+    stream.onopen = () => {
+      if (!missed.current) return;
+      missed.current = false;
+      for (const listener of [...listeners]) listener(null);
+      reportUnseen();
+    };
+    return () => stream.close();
+  }, [lost, generation, seen]);
 }
 
 export interface Live {
@@ -55,9 +74,9 @@ export function useRunEvents(concerns: (event: RunEvent) => boolean): Live {
       told = performance.now();
       set((old) => ({ version: old.version + 1, last }));
     };
-    const listener = (event: RunEvent) => {
-      if (!test.current(event)) return;
-      last = event;
+    const listener = (event: RunEvent | null) => {
+      if (event && !test.current(event)) return;
+      last = event ?? last;
       timer ??= setTimeout(tell, Math.max(0, told + SPACING_MS - performance.now()));
     };
     listeners.add(listener);

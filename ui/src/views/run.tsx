@@ -3,6 +3,7 @@
 import { useData, useLong } from "../api/data";
 import { useRunEvents } from "../api/events";
 import { address } from "../api/client";
+import { useQuiet } from "../api/quiet";
 import type { Findings as FindingsAnswer, RunDetail } from "../api/types";
 import { useTitle } from "../app";
 import { Tabs } from "../parts/controls";
@@ -26,7 +27,8 @@ export function RunView({ store, id }: { store: string; id: string }) {
   const live = useRunEvents((event) => event.store === store && event.id === id);
   const base = ["stores", store, "runs", id];
   const run = useData<RunDetail>(address(base), live.version);
-  const findings = useLong<FindingsAnswer>(address([...base, "findings"]), run.data?.status === "running" ? 0 : live.version);
+  const quiet = useQuiet(run.data !== null);
+  const findings = useLong<FindingsAnswer>(quiet ? address([...base, "findings"]) : null, run.data?.status === "running" ? 0 : live.version);
   const [tab] = useParam("tab", "curves");
   const [step] = useNumber("step"); // which the tabs share
   const title = run.data?.name ?? id;
