@@ -4,9 +4,11 @@ import { useEffect } from "preact/hooks";
 import { probeNow, useConnection } from "./api/connection";
 import { useData } from "./api/data";
 import { useEventStream } from "./api/events";
+import { isHere, saved } from "./api/saved";
 import type { Hello } from "./api/types";
 import { Boundary } from "./parts/boundary";
 import { Name } from "./parts/name";
+import { SaveButton, SavedNote } from "./parts/save_page";
 import { Empty } from "./parts/states";
 import { link, useRoute } from "./router";
 import { baseName, shortened, visible } from "./text";
@@ -28,6 +30,16 @@ export function useTitle(text: string): void {
 
 function View({ path }: { path: string[] }) {
   const [kind, first, second, third] = path;
+  if (saved && !isHere(path)) {
+    return (
+      <Empty>
+        <h1>This is not in the file</h1>
+        <p>
+          It was saved to show one view: <a href={saved.view}>{shortened(visible(saved.title), 80)}</a>.
+        </p>
+      </Empty>
+    );
+  }
   if (kind === undefined) return <RunsView />;
   if (kind === "run" && first && second && path.length === 3) return <RunView key={`${first}/${second}`} store={first} id={second} />;
   if (kind === "source" && first && second === "weight" && third && path.length === 4) {
@@ -61,7 +73,7 @@ export function App() {
         <a class="skip" href={location.hash || "#/"} onClick={(event) => (event.preventDefault(), document.querySelector("main")?.focus())}>
           Skip to the content
         </a>
-        <a class="brand" href={link([])}>
+        <a class="brand" href={saved?.view ?? link([])}>
           <svg width="22" height="22" viewBox="0 0 32 32" aria-hidden="true">
             <rect x="1" y="1" width="9" height="9" rx="2" fill="#56b4e9" />
             <rect x="11.5" y="1" width="9" height="9" rx="2" fill="#0072b2" />
@@ -75,19 +87,24 @@ export function App() {
           </svg>
           Weightsmith
         </a>
-        <nav aria-label="Runs and files">
-          {(hello.data?.stores.length ?? 0) > 0 && (
-            <a href={link([])} aria-current={path.length === 0 ? "page" : undefined}>
-              Runs
-            </a>
-          )}
-          {files.slice(0, 4).map((file) => (
-            <a key={file.id} href={link(["source", file.source])} title={visible(file.label)} aria-current={path[1] === file.source ? "page" : undefined}>
-              <Name text={baseName(file.label)} length={32} />
-            </a>
-          ))}
-          {files.length > 4 && <a href={link([])}>{files.length - 4} more files</a>}
-        </nav>
+        {saved ? (
+          <SavedNote saved={saved} />
+        ) : (
+          <nav aria-label="Runs and files">
+            {(hello.data?.stores.length ?? 0) > 0 && (
+              <a href={link([])} aria-current={path.length === 0 ? "page" : undefined}>
+                Runs
+              </a>
+            )}
+            {files.slice(0, 4).map((file) => (
+              <a key={file.id} href={link(["source", file.source])} title={visible(file.label)} aria-current={path[1] === file.source ? "page" : undefined}>
+                <Name text={baseName(file.label)} length={32} />
+              </a>
+            ))}
+            {files.length > 4 && <a href={link([])}>{files.length - 4} more files</a>}
+          </nav>
+        )}
+        {!saved && <SaveButton />}
         <button type="button" class="quiet theme" title="Colors: the system's choice, light or dark" onClick={() => setChoice(nextTheme)}>
           {themeText}
         </button>

@@ -1,6 +1,7 @@
 /** The address bar as state: everything a view shows is in the hash, so any view can be linked to and gone back to. */
 
 import { useEffect, useState } from "preact/hooks";
+import { saved } from "./api/saved";
 
 export interface Route {
   path: string[];
@@ -32,7 +33,12 @@ export function link(path: (string | number)[], params: Record<string, string | 
   return `#/${path.map((segment) => encodeURIComponent(String(segment))).join("/")}${text ? `?${text}` : ""}`;
 }
 
-let current = parse(location.hash);
+/** Where the address bar says one is; a saved page opens with the view that was saved. */
+function here(): Route {
+  return parse(location.hash || (saved?.view ?? ""));
+}
+
+let current = here();
 let timer: ReturnType<typeof setTimeout> | undefined;
 const listeners = new Set<() => void>();
 
@@ -43,13 +49,13 @@ function changed(): void {
 function write(): void {
   clearTimeout(timer);
   timer = undefined;
-  history.replaceState(null, "", link(current.path, current.params));
+  history.replaceState(null, "", place());
 }
 
 function follow(): void {
   clearTimeout(timer);
   timer = undefined;
-  current = parse(location.hash);
+  current = here();
   changed();
 }
 
@@ -57,6 +63,11 @@ window.addEventListener("hashchange", follow);
 window.addEventListener("popstate", follow);
 // A click may leave this place: what it shows is written down first, so that going back finds it.
 document.addEventListener("click", () => timer !== undefined && write(), true);
+
+/** The hash of this place, as it will be in the address bar in a moment. */
+export function place(): string {
+  return link(current.path, current.params);
+}
 
 /** Go to a place that `link` made. */
 export function go(hash: string): void {

@@ -16,12 +16,17 @@ function subject(): string {
   return document.title.replace(/(?:^| · )Weightsmith$/, "");
 }
 
-/** Hand over a file that is called after what is shown and the panel that it is of. */
-function download(blob: Blob, panel: string, ending: string): void {
+/** A name after what is shown and the panel that it is of. */
+function named(panel: string, ending: string): string {
+  return `${`${subject()} ${panel}`.trim().replace(/[^\p{L}\p{N}._-]+/gu, "-").replace(/^[-.]+/, "").slice(0, 120)}.${ending}`;
+}
+
+/** Hand over a file. */
+export function download(blob: Blob, name: string): void {
   const address = URL.createObjectURL(blob);
   const anchor = document.createElement("a");
   anchor.href = address;
-  anchor.download = `${`${subject()} ${panel}`.trim().replace(/[^\p{L}\p{N}._-]+/gu, "-").replace(/^[-.]+/, "").slice(0, 120)}.${ending}`;
+  anchor.download = name;
   anchor.click();
   setTimeout(() => URL.revokeObjectURL(address), 10_000);
 }
@@ -39,7 +44,7 @@ export function csv(table: Table): string {
 }
 
 export function saveCsv(table: Table, panel: string): void {
-  download(new Blob([csv(table)], { type: "text/csv;charset=utf-8" }), panel, "csv");
+  download(new Blob([csv(table)], { type: "text/csv;charset=utf-8" }), named(panel, "csv"));
 }
 
 const MARGIN = 16;
@@ -124,7 +129,7 @@ export function savePng(element: HTMLElement, panel: string, legend: LegendItem[
   const context = picture.getContext("2d")!;
   context.scale(scale, scale);
   compose(context, layout, colors, (canvas, ...place) => context.drawImage(canvas, ...place));
-  picture.toBlob((blob) => blob && download(blob, panel, "png"), "image/png");
+  picture.toBlob((blob) => blob && download(blob, named(panel, "png")), "image/png");
 }
 
 /** What a panel shows, as lines, shapes and text; only matrices are pixels. */
@@ -137,5 +142,5 @@ export function saveSvg(element: HTMLElement, panel: string, legend: LegendItem[
     if (drawing) pen.inset(...place, drawing);
     else pen.drawImage(canvas, ...place);
   });
-  download(new Blob([pen.file(layout.width, layout.height, layout.title)], { type: "image/svg+xml;charset=utf-8" }), panel, "svg");
+  download(new Blob([pen.file(layout.width, layout.height, layout.title)], { type: "image/svg+xml;charset=utf-8" }), named(panel, "svg"));
 }

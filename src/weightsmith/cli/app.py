@@ -8,6 +8,7 @@ import typer
 from weightsmith.cli.check import check
 from weightsmith.cli.diff import diff
 from weightsmith.cli.explain import explain
+from weightsmith.cli.export import export
 from weightsmith.cli.pack import pack
 from weightsmith.cli.plot import plot
 from weightsmith.cli.runs import runs
@@ -25,7 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (train, runs, ui, scan, plot, check, diff, pack, sensitivity, explain):
+for command in (train, runs, ui, export, scan, plot, check, diff, pack, sensitivity, explain):
     app.command()(command)
 
 

@@ -67,15 +67,19 @@ class CountingProgress:
     Args:
         action: what is being done, until the first call says more.
         shown: False where only the result is wanted, as for `--json`.
+        of: what the steps are, where how many are done in a second is of interest.
     """
 
-    def __init__(self, action: str, *, shown: bool) -> None:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    def __init__(self, action: str, *, shown: bool, of: str = "") -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeElapsedColumn
 
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        columns: list[ProgressColumn] = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()]
+        columns += [TextColumn("{task.fields[rate]}")] if of else []
+        columns.append(TimeElapsedColumn())
+        self._of = of
         err = console(stderr=True)
         self._bar = Progress(*columns, console=err, transient=True, disable=not (shown and err.is_terminal))
-        self._task = self._bar.add_task(action, total=None)
+        self._task = self._bar.add_task(action, total=None, rate="")
 
     def __enter__(self) -> "CountingProgress":
         self._bar.start()
@@ -88,4 +92,6 @@ class CountingProgress:
         """Move the bar."""
         from rich.markup import escape
 
-        self._bar.update(self._task, completed=done, total=total, description=escape(following))
+        speed = self._bar.tasks[0].speed
+        rate = "" if speed is None else f"{speed:.3g} {self._of}/s"
+        self._bar.update(self._task, completed=done, total=total, description=escape(following), rate=rate)

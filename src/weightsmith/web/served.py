@@ -1,5 +1,6 @@
 """All that the routes share: the library, what was computed, and who computes."""
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
@@ -23,6 +24,7 @@ from weightsmith.web.watch import Watcher
 from weightsmith.web.work import Work
 
 MIB = 1 << 20
+EXPORTS = 2
 
 
 @dataclass
@@ -40,6 +42,7 @@ class Served:
         results: everything else that took a while.
         work: runs what takes long.
         watcher: tells when runs and files change.
+        exports: of the views that are made into files, the few at a time.
     """
 
     library: Library
@@ -52,6 +55,7 @@ class Served:
     def __post_init__(self) -> None:
         self.work = Work(self.results)
         self.watcher = Watcher(self.library.stores, self.library.tags)
+        self.exports = asyncio.Semaphore(EXPORTS)
 
     def pyramid(self, opened: Opened, index: int, picture: Picture = AS_IT_IS) -> Pyramid:
         """The pyramid of a weight's matrix.

@@ -1,7 +1,8 @@
-/** Requests to the server, all relative to the page's own address. */
+/** Requests to the server, all relative to the page's own address; a saved page answers them itself. */
 
 import { reportRefused } from "./changes";
 import { reportLost } from "./connection";
+import { keptAnswer, notKept, type Saved, saved } from "./saved";
 
 /** An answer that says what is wrong, or no answer (`status` 0). */
 export class ApiError extends Error {
@@ -19,14 +20,7 @@ export function isGone(error: ApiError | null): boolean {
 }
 
 export async function answer(address: string, signal?: AbortSignal, accept = "*/*"): Promise<Response> {
-  let response: Response;
-  try {
-    response = await fetch(address, { signal, headers: { Accept: accept } });
-  } catch (error) {
-    if (signal?.aborted) throw error;
-    reportLost();
-    throw new ApiError(0, "The server does not answer.");
-  }
+  const response = saved ? kept(saved, address) : await fetched(address, accept, signal);
   if (response.ok) return response;
   if (response.status === 409) reportRefused(address);
   let message = `The server answered ${response.status}.`;
@@ -39,8 +33,31 @@ export async function answer(address: string, signal?: AbortSignal, accept = "*/
   throw new ApiError(response.status, message);
 }
 
+function kept(from: Saved, address: string): Response {
+  const response = keptAnswer(from, address);
+  if (!response) throw new ApiError(0, notKept(from));
+  return response;
+}
+
+async function fetched(address: string, accept: string, signal?: AbortSignal): Promise<Response> {
+  try {
+    return await fetch(address, { signal, headers: { Accept: accept } });
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    reportLost();
+    throw new ApiError(0, "The server does not answer.");
+  }
+}
+
 export async function getJson<T>(address: string, signal?: AbortSignal): Promise<T> {
   return (await (await answer(address, signal)).json()) as T;
+}
+
+/** A file that the server makes, and what it calls it. */
+export async function getFile(address: string, signal?: AbortSignal): Promise<{ file: Blob; name: string }> {
+  const response = await answer(address, signal);
+  const name = /filename\*=UTF-8''([^;]+)/.exec(response.headers.get("Content-Disposition") ?? "")?.[1] ?? "";
+  return { file: await response.blob(), name: decodeURIComponent(name) };
 }
 
 export interface Cells {

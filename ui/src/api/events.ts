@@ -4,6 +4,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { reportChanged, reportUnseen } from "./changes";
 import { address } from "./client";
 import { reportLost, useConnection } from "./connection";
+import { KeptEvents, notKept, saved } from "./saved";
 import type { RunEvent, StreamedStatistics } from "./types";
 
 const SPACING_MS = 250;
@@ -43,7 +44,7 @@ export function useEventStream(): void {
   const missed = useRef(false);
   useEffect(() => {
     if (!seen) missed.current = true;
-    if (lost || !seen) return;
+    if (lost || !seen || saved) return;
     const stream = connect();
     stream.onopen = () => {
       if (!missed.current) return;
@@ -104,7 +105,8 @@ export function useScan(source: string | null): Scan {
   useEffect(() => {
     if (lost || source === null) return;
     const found = new Map<number, StreamedStatistics>();
-    const events = new EventSource(address(["sources", source, "statistics"]));
+    const place = address(["sources", source, "statistics"]);
+    const events = saved ? new KeptEvents(saved, place) : new EventSource(place);
     let timer: ReturnType<typeof setTimeout> | undefined;
     const show = (done: boolean, error: string | null = null) => {
       clearTimeout(timer);
@@ -115,17 +117,18 @@ export function useScan(source: string | null): Scan {
       events.close();
       show(true, error);
     };
-    events.addEventListener("weight", (message) => {
+    events.addEventListener("weight", (message: Event) => {
       const one = JSON.parse((message as MessageEvent<string>).data) as StreamedStatistics;
       found.set(one.index, one);
       timer ??= setTimeout(() => show(false), 120);
     });
     events.addEventListener("done", () => end(null));
-    events.addEventListener("failed", (message) => {
+    events.addEventListener("failed", (message: Event) => {
       const body = JSON.parse((message as MessageEvent<string>).data) as { message?: string };
       end(body.message ?? "The scan failed.");
     });
     events.onerror = () => {
+      if (saved) return end(notKept(saved));
       // Either the server is gone (a probe finds out, and its return opens this again), or it refused the source.
       end("The scan was interrupted.");
       reportChanged(source);

@@ -99,7 +99,7 @@ export function Heatmap(props: Props) {
 
   const redraw = useRef(() => {});
   const tiles = useMemo(
-    () => new Tiles((place) => address([...base, "tiles", place.level, place.row, place.column], { statistic, ...arrangement.parameters }), () => redraw.current()),
+    () => new Tiles((place) => address([...base, "tiles", place.level, place.row, place.column], { statistic: place.level ? statistic : null, ...arrangement.parameters }), () => redraw.current()),
     [source, index, statistic, arrangement.parameters.against],
   );
   useEffect(() => () => tiles.close(), [tiles]);

@@ -13,7 +13,6 @@ import { count, number } from "../text";
 import { useTheme } from "../theme";
 
 const HEIGHT = 300;
-const ROWS = 256;
 
 interface Props {
   base: (string | number)[];
@@ -39,7 +38,7 @@ function picture(data: Correlation, scale: Scale): HTMLCanvasElement {
 }
 
 export function CorrelationPanel({ base, rows, onPick }: Props) {
-  const loaded = useLong<Correlation>(address([...base, "correlation"], { rows: ROWS }));
+  const loaded = useLong<Correlation>(address([...base, "correlation"]));
   const { colors } = useTheme();
   const scale = useMemo(() => diverging(colors, 1), [colors]);
   const image = useMemo(() => (loaded.data?.order.length ? picture(loaded.data, scale) : null), [loaded.data, scale]);

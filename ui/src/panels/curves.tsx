@@ -13,8 +13,6 @@ import { type Colors, useTheme } from "../theme";
 import { isLog, lines, spanOf, useCurveView, useWide } from "./curve_view";
 import { marks, VerdictList } from "./verdicts";
 
-const POINTS = 1200;
-
 export function seriesTable(all: SeriesData[]): Table {
   const table: Table = [["series", "step", "value"]];
   for (const one of all) one.steps.forEach((step, i) => table.push([one.name, step, one.values[i]]));
@@ -70,7 +68,7 @@ export function CurvesPanels({ base, run, version }: { base: string[]; run: RunD
   const wide = useWide();
   const own = run.series.filter((one) => !one.weight).map((one) => one.name);
   const wanted = own.join("\n");
-  const series = useData<{ series: SeriesData[] }>(own.length ? address([...base, "series"], { name: own, points: POINTS }) : null, version);
+  const series = useData<{ series: SeriesData[] }>(own.length ? address([...base, "series"], { name: own }) : null, version);
   const drawn = useMemo(() => {
     const byName = new Map((series.data?.series ?? []).filter((one) => !one.weight).map((one) => [one.name, one]));
     return groups(own)

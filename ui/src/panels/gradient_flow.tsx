@@ -59,7 +59,7 @@ function sentence(rows: Shown[], each: boolean): string {
 
 export function GradientFlow({ base, version, all }: { base: string[]; version: number; all: boolean }) {
   const loaded = useData<Gradients>(address([...base, "gradients"]), version);
-  const layers = useData<LayerSeries>(address([...base, "layers"], { name: "gradient_norm", columns: 300 }), version);
+  const layers = useData<LayerSeries>(address([...base, "layers"], { name: "gradient_norm" }), version);
   const [step] = useNumber("step");
   const [scale, setScale] = useParam("gradient");
   const [readout, setReadout] = useState("");

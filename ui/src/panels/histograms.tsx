@@ -13,7 +13,6 @@ import { binAt, drawHeat, drawRidges, drawStep, quantileNames, RIDGE_TOP } from 
 import { Canvas } from "../parts/canvas";
 import { nearest, Scrubber } from "./scrubber";
 
-const BINS = 96;
 const VIEWS = [
   ["ridge", "Ridges"],
   ["heat", "Heat"],
@@ -28,7 +27,7 @@ export function HistogramsPanel({ base, run, version }: { base: string[]; run: R
   const [step, setStep] = useNumber("step");
   const [hover, setHover] = useState("");
   const there = run.sketched.length > 0 && first !== undefined;
-  const loaded = useData<HistogramsOverTime>(there ? address([...base, "histograms"], { weight, quantity, bins: BINS }) : null, version);
+  const loaded = useData<HistogramsOverTime>(there ? address([...base, "histograms"], { weight, quantity }) : null, version);
   const steps = useMemo(() => loaded.data?.steps ?? [], [loaded.data]);
   if (!there) return <Empty>{run.status === "running" ? "No distribution has been recorded yet; the first appears by itself." : "This run has recorded no distributions."}</Empty>;
   const at = step === null ? steps.length - 1 : nearest(steps, step);

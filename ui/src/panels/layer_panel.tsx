@@ -36,7 +36,7 @@ export function isMatrix(role: string | undefined): boolean {
 }
 
 export function QuantityPanel({ base, run, quantity, version, all, curves }: Props) {
-  const loaded = useData<LayerSeries>(address([...base, "layers"], { name: quantity.name, columns: 300 }), version);
+  const loaded = useData<LayerSeries>(address([...base, "layers"], { name: quantity.name }), version);
   const shown = useMemo((): Layers | null => {
     if (!loaded.data) return null;
     const { weights, values, steps } = loaded.data;

@@ -11,16 +11,16 @@ import { title } from "../text";
 import { isLog, lines, spanOf, useCurveView, useWide } from "./curve_view";
 import { short, type Subject } from "./subjects";
 
-const POINTS = 800;
 const FIRST = ["val_loss", "train_loss", "loss"];
 
 export function Overlays({ runs, names, version }: { runs: Subject[]; names: string[]; version: number }) {
   const view = useCurveView();
+  const asked = useMemo(() => names.filter((name) => name !== "epoch"), [names]);
   const ordered = useMemo(() => {
     const place = (name: string) => (FIRST.includes(name) ? FIRST.indexOf(name) : name.startsWith("val_") ? 3 : 4);
-    return names.filter((name) => name !== "epoch").sort((a, b) => place(a) - place(b));
-  }, [names]);
-  const loaded = useSeries(runs, ordered, version);
+    return [...asked].sort((a, b) => place(a) - place(b));
+  }, [asked]);
+  const loaded = useSeries(runs, asked, version);
   const span = useMemo(() => spanOf([...loaded.values()].flat()), [loaded]);
   if (!ordered.length) return <Empty>These runs have no curves in common.</Empty>;
   return (
@@ -40,7 +40,7 @@ function useSeries(runs: Subject[], names: string[], version: number): Map<strin
   const answers = useEach<{ series: SeriesData[] }>(
     runs.map(({ id }) => {
       const [store, run] = id.split("~");
-      return address(["stores", store, "runs", run ?? "", "series"], { name: names, points: POINTS });
+      return address(["stores", store, "runs", run ?? "", "series"], { name: names });
     }),
     version,
   );

@@ -72,7 +72,7 @@ function Facts({ recorder }: { recorder: Recorder }) {
 function ShareCurve({ base, budget, version }: { base: string[]; budget?: number | null; version: number }) {
   const { colors } = useTheme();
   const [zoom, onZoom] = useZoom();
-  const loaded = useData<{ series: SeriesData[] }>(address([...base, "series"], { name: "recorder_share", points: 400 }), version);
+  const loaded = useData<{ series: SeriesData[] }>(address([...base, "series"], { name: "recorder_share" }), version);
   const lines = useMemo(() => {
     const data = loaded.data?.series[0];
     if (!data?.steps.length) return [];

@@ -3,6 +3,7 @@
 import { useChanges, useReplaced } from "../api/changes";
 import { address, isGone } from "../api/client";
 import { useData } from "../api/data";
+import { isHere } from "../api/saved";
 import type { SourceDetail } from "../api/types";
 import { useTitle } from "../app";
 import { Name } from "../parts/name";
@@ -65,5 +66,5 @@ export function SourceView({ source }: { source: string }) {
 /** The run that a snapshot belongs to: its id is `STORE~RUN~STEP`. */
 export function RunLink({ source }: { source: string }) {
   const [store, run] = source.split("~");
-  return run ? <a href={link(["run", store, run], { tab: "weights" })}>The run it belongs to</a> : null;
+  return run && isHere(["run", store, run]) ? <a href={link(["run", store, run], { tab: "weights" })}>The run it belongs to</a> : null;
 }

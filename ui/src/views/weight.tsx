@@ -4,6 +4,7 @@ import { useEffect, useMemo, useRef } from "preact/hooks";
 import { pinned, useChanges, useReplaced } from "../api/changes";
 import { address, isGone } from "../api/client";
 import { useData } from "../api/data";
+import { isHere } from "../api/saved";
 import type { SourceDetail, WeightDetail } from "../api/types";
 import { useTitle } from "../app";
 import { Name } from "../parts/name";
@@ -121,7 +122,7 @@ function Neighbors({ source, index, whole }: { source: string; index: number; wh
   if (!whole) return null;
   const step = (to: number, text: string, label: string) => {
     const weight = whole.weights[to];
-    return weight ? (
+    return weight && isHere(["source", source, "weight", String(to)]) ? (
       <a class="button" href={link(["source", source, "weight", to])} aria-label={`${label}: ${visible(weight.name)}`} title={visible(weight.name)}>
         {text}
       </a>

@@ -9,6 +9,7 @@ from weightsmith.web.routes import (
     embedding,
     events,
     explain,
+    export,
     filters,
     findings,
     gradients,
@@ -35,5 +36,6 @@ ROUTERS = (
     *(source.router, statistics.router, weight.router, tiles.router, marginals.router, order.router, filters.router),
     *(spectrum.router, correlation.router, difference.router, embedding.router, events.router),
     *(compare.router, changes.router, side_by_side.router, explain.router, attribution.router),
+    export.router,
     page.router,  # takes whatever the others left
 )

@@ -27,7 +27,7 @@ def histograms(
     run: str,
     weight: Annotated[str, Query(max_length=1000)],
     quantity: Quantity = "weight",
-    bins: Annotated[int, Query(ge=1, le=400)] = 80,
+    bins: Annotated[int, Query(ge=1, le=400)] = 96,
 ) -> Response:
     """One row of counts for each sketched step, and the course of some quantiles; nothing where none was sketched."""
     found = here.library.run(store, run)

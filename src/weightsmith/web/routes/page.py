@@ -8,12 +8,10 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
 from weightsmith.web.answer import encoded
+from weightsmith.web.built import BUILT
 from weightsmith.web.faults import UnknownError
 
 router = APIRouter()
-
-BUILT: Final = Path(__file__).parents[1] / "page"
-"""Where the page lies."""
 
 _KINDS: Final = {
     ".html": "text/html; charset=utf-8",

@@ -26,7 +26,7 @@ def series(
     run: str,
     name: Annotated[list[Name] | None, Query(max_length=AT_ONCE)] = None,
     weight: Name | None = None,
-    points: Annotated[int, Query(ge=4, le=20_000)] = 800,
+    points: Annotated[int, Query(ge=4, le=20_000)] = 1200,
     since: Annotated[int | None, Query(ge=-(2**62), le=2**62)] = None,
 ) -> Response:
     """The named series of a weight or, without `weight`, of the run itself; without names, the first `AT_ONCE` ones.
