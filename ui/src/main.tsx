@@ -5,6 +5,7 @@ import "./style/parts.css";
 import "./style/controls.css";
 import "./style/tables.css";
 import "./style/frame.css";
+import "./style/saved.css";
 import "./style/views.css";
 import "./style/explain.css";
 import "./theme";

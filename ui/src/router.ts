@@ -10,7 +10,8 @@ export interface Route {
 
 const WRITE_MS = 200; // browsers refuse more than some 100 changes of the address in half a minute
 
-function parse(hash: string): Route {
+/** A hash that `link` made, taken apart again. */
+export function parse(hash: string): Route {
   const [path = "", query = ""] = hash.replace(/^#\/?/, "").split(/\?(.*)/s);
   return { path: path.split("/").filter(Boolean).map(decoded), params: new URLSearchParams(query) };
 }

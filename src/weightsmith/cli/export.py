@@ -46,11 +46,12 @@ def export(
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Save a view of the page as one HTML file that opens anywhere: no server, no network, nothing beside it.
+    """Save a view of the page as one HTML file that opens anywhere, without a server or network.
 
-    The file is the page of `weightsmith ui` with the data of that view inside, so curves, matrices and tables in it can
-    be zoomed, sorted and read as there. It names the store or file that it comes from. What has no room is left out,
-    the finest tiles of large matrices first. A file that was saved before is written anew; any other is left alone.
+    The file is the page of `weightsmith ui` with the data of that view inside: curves are zoomed,
+    tables sorted and values read as there. It names the store or file that it comes from. What has
+    no room is left out, of large matrices what lies far from the place that is shown. A file that
+    was saved before is written anew; any other is left alone.
 
     Examples: `weightsmith export`, `weightsmith export latest --view '?tab=layers'`,
     `weightsmith export model.safetensors --weight head.weight -o head.html`,

@@ -1,9 +1,9 @@
 /** A view as a file to send: the button that makes one, and in such a file where it comes from. */
 
-import { useRef, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { address, ApiError, getFile } from "../api/client";
-import type { Saved } from "../api/saved";
-import { place } from "../router";
+import { isHere, type Saved } from "../api/saved";
+import { parse, place } from "../router";
 import { download } from "../save";
 import { moment, shortened, visible } from "../text";
 
@@ -45,12 +45,40 @@ export function SaveButton() {
   );
 }
 
+const SHOWN_MS = 5000;
+
+/** Whether a link has just been followed that leads out of the file; then the view stays, and this says why. */
+function useMissed(): boolean {
+  const [missed, set] = useState(0);
+  useEffect(() => {
+    const follow = (event: MouseEvent) => {
+      const hash = (event.target as Element).closest("a[href^='#/']")?.getAttribute("href");
+      const leaves = typeof hash === "string" && !isHere(parse(hash).path);
+      if (leaves) event.preventDefault();
+      set((count) => (leaves ? count + 1 : 0));
+    };
+    document.addEventListener("click", follow, true);
+    return () => document.removeEventListener("click", follow, true);
+  }, []);
+  useEffect(() => {
+    const timer = setTimeout(() => set(0), SHOWN_MS);
+    return () => clearTimeout(timer);
+  }, [missed]);
+  return missed > 0;
+}
+
 export function SavedNote({ saved }: { saved: Saved }) {
+  const missed = useMissed();
   const bounds = saved.left_out.length ? ` Left out, as the file was bounded to ${saved.megabytes} MB: ${saved.left_out.join(", ")}.` : "";
   return (
-    <p class="saved-note" title={visible(`This file holds one view with its data and needs no server.${bounds}`)}>
-      <bdi>{shortened(visible(saved.title), 70)}</bdi>, saved on <time dateTime={saved.saved}>{moment(saved.saved)}</time>
-      {bounds && " · not everything had room"}
-    </p>
+    <>
+      <p class="saved-note" title={visible(`This file holds one view with its data and needs no server.${bounds}`)}>
+        <bdi>{shortened(visible(saved.title), 70)}</bdi>, saved on <time dateTime={saved.saved}>{moment(saved.saved)}</time>
+        {bounds && " · not everything had room"}
+      </p>
+      <div class="missed" role="status">
+        {missed && "That is not in this file: it holds this view alone."}
+      </div>
+    </>
   );
 }

@@ -9,9 +9,10 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive
 
 from weightsmith.web.export.place import Asked
+from weightsmith.web.faults import BusyError
 from weightsmith.web.work import AbandonedError
 
-_GOOD, _GONE = 200, 499
+_GOOD, _GONE, _BUSY = 200, 499, 503
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ async def ask(app: ASGIApp, asked: Asked, receive: Receive) -> Answer:
 
     Raises:
         AbandonedError: that has happened.
+        BusyError: too much is under way.
     """
     status, headers, body = 0, Headers(), bytearray()
 
@@ -96,4 +98,7 @@ async def ask(app: ASGIApp, asked: Asked, receive: Receive) -> Answer:
             raise
     if status == _GONE:
         raise AbandonedError
-    return Answer(status, headers, bytes(body))
+    answer = Answer(status, headers, bytes(body))
+    if status == _BUSY:  # in a moment it would be another: such an answer is nothing to keep
+        raise BusyError(answer.error)
+    return answer

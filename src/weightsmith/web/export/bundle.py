@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Receive
 from weightsmith.errors import InputError
 from weightsmith.web.answer import as_json, moment
 from weightsmith.web.export.ask import Answer, ask
-from weightsmith.web.export.document import document, page_bytes
+from weightsmith.web.export.document import as_data, document, page_bytes
 from weightsmith.web.export.place import Asked, Place
 from weightsmith.web.export.plan import Wanted
 from weightsmith.web.export.views import planned, title
@@ -67,7 +67,7 @@ class _Kept:
     def add(self, wanted: Wanted, entry: dict[str, Any]) -> bool:
         """Take an answer in, unless there is no room for it."""
         key = wanted.asked.key
-        size = len(key) + len(json.dumps(entry)) + 8
+        size = len(as_data({key: entry}))
         if size > self.room:
             return False
         self.room -= size
@@ -96,6 +96,7 @@ async def save(
         UnknownError: nothing is there, or this is no view.
         InputError: even the least that the view needs is too much, or it cannot be read.
         AbandonedError: whoever waits has left.
+        BusyError: the server is busy with other work.
     """
     answers: dict[str, Answer] = {}
     caller = Request({"type": "http"}, receive)

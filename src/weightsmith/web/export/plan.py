@@ -68,11 +68,13 @@ def hello(stores: set[str], files: set[str]) -> Wanted:
 
 def runs(references: set[str] | None) -> Wanted:
     """The list of runs, or of these alone."""
+    if references is None:
+        return Wanted(Asked.at("runs"))
 
     def trim(told: Any) -> Any:
         return {"runs": [run for run in told["runs"] if f"{run['store']}~{run['id']}" in references]}
 
-    return Wanted(Asked.at("runs"), trim=None if references is None else trim)
+    return Wanted(Asked.at("runs"), trim=trim)
 
 
 async def all_runs(ask: Ask) -> Plan:
@@ -87,19 +89,26 @@ async def run(ask: Ask, store: str, run_id: str, place: Place) -> Plan:
     base = ("stores", store, "runs", run_id)
     detail = await known(ask, Asked.at(*base))
     yield hello({store}, set())
-    yield Wanted(Asked.at(*base))
+    kept = _spread([one["source"] for one in detail["snapshots"]], place.parameter("snapshot"))
+
+    def trim(told: Any) -> Any:
+        return told | {"snapshots": [one for one in told["snapshots"] if one["source"] in kept]}
+
+    yield Wanted(Asked.at(*base), trim=trim)
     yield Wanted(Asked.at(*base, "findings"))
     own = [one["name"] for one in detail["series"] if one["weight"] is None]
     if own:
         yield Wanted(Asked.at(*base, "series", name=own))
     for name in dict.fromkeys(one["name"] for one in detail["series"] if one["weight"] is not None):
         yield Wanted(Asked.at(*base, "layers", name=name), "layers over steps")
-    shown = _first(detail["weights"], place.parameter("weight"))
-    for weight in shown:
+    for snapshot in kept[:2]:
+        async for wanted in table(ask, snapshot, "tables of weights"):
+            yield wanted
+    for weight in _first(detail["weights"], place.parameter("weight")):
         for quantity in detail["sketched"]:
             yield Wanted(Asked.at(*base, "histograms", weight=weight, quantity=quantity), "histograms over time")
-    for source in _spread([one["source"] for one in detail["snapshots"]], place.parameter("snapshot")):
-        async for wanted in table(ask, source, "weights at other steps"):
+    for snapshot in kept[2:]:
+        async for wanted in table(ask, snapshot, "tables of weights at other steps"):
             yield wanted
 
 
