@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
 AXE = Path(__file__).parents[2] / "ui" / "node_modules" / "axe-core" / "axe.min.js"
 MINUS = "\N{MINUS SIGN}"
+PLACE = ("--weight", "layer.weight", "--view", "?cell=123,456")
 TABS = {
     "Curves": "Loss",
     "Layers": "Gradient flow",
@@ -106,7 +107,7 @@ def test_a_file_opens_with_the_view_that_was_saved(opened: Callable[..., Any], e
 
 
 def test_single_values_are_those_of_the_file(opened: Callable[..., Any], world: Any, large: np.ndarray) -> None:
-    tab = opened(world.large, "--weight", "layer.weight", "--view", "?cell=123,456")
+    tab = opened(world.large, *PLACE)
     tab.readout(f"row 123, column 456: {exact(large[123, 456])}")
     page = tab.page
     for row, column in ((0, 0), (699, 1099), (345, 678)):
@@ -122,6 +123,18 @@ def test_a_weight_keeps_what_its_controls_ask_for(opened: Callable[..., Any], se
     weights = load_file(world.snapshot(run["id"]))["hidden.0.weight"]
     tab.readout(f"row 3, column 4: {exact(weights[3, 4])}")
     use_all_controls(tab)
+
+
+def test_images_of_all_channels(opened: Callable[..., Any], expect: Any, tmp_path: Path) -> None:
+    path = tmp_path / "conv.safetensors"
+    save_file({"features.0.weight": np.random.default_rng(5).normal(size=(70, 3, 5, 5)).astype(np.float32)}, path)
+    tab = opened(path, "--weight", "features.0.weight")
+    use_all_controls(tab)
+    filters = tab.page.get_by_role("region", name="Filters")
+    filters.get_by_role("combobox", name="Channel").select_option("color")
+    filters.get_by_role("button", name="Next").click()
+    expect(filters).to_contain_text("69")
+    assert filters.get_by_text("Not kept").count() == 0
 
 
 def test_the_table_of_a_file(opened: Callable[..., Any], expect: Any) -> None:
@@ -165,8 +178,9 @@ def test_hostile_names_are_text(opened: Callable[..., Any], world: Any, weight: 
 
 def test_what_had_no_room_is_named(opened: Callable[..., Any], expect: Any, world: Any) -> None:
     tab = opened(world.large, "--view", "#/source/f0/weight/0?cell=0,0", "--budget", 3)
-    expect(tab.page.locator(".saved-note")).to_contain_text("not everything had room")
-    assert "single values" in tab.page.locator(".saved-note").get_attribute("title")
+    expect(tab.page.locator(".saved-note")).to_contain_text("in part")
+    tab.page.locator(".saved-note").get_by_role("button").click()
+    expect(tab.page.get_by_role("tooltip")).to_contain_text("single values")
     expect(tab.page.get_by_test_id("readout")).to_have_text(re.compile("row 0, column 0: [0-9.]"))
     tab.page.get_by_label("Blocks show").select_option("minimum")
     expect(tab.page.get_by_text("Not kept in this file, which was bounded to 3 MB.").first).to_be_visible()
@@ -177,7 +191,7 @@ def test_what_had_no_room_is_named(opened: Callable[..., Any], expect: Any, worl
 def test_no_barriers(opened: Callable[..., Any], world: Any, theme: str, what: str) -> None:
     if not AXE.is_file():
         pytest.skip("axe-core is not installed (npm ci in ui/)")
-    arguments = [world.large, "--weight", "layer.weight"] if what == "weight" else ["first"]
+    arguments = [world.large, *PLACE] if what == "weight" else ["first"]
     tab = opened(*arguments, place="#/run/elsewhere" if what == "missing" else "", color_scheme=theme)
     tab.page.evaluate(AXE.read_text(encoding="utf-8"))
     found = tab.page.evaluate("axe.run(document, {resultTypes: ['violations']})")

@@ -86,7 +86,7 @@ def export(
     out.print(f"{target}: {saved.title}, {size / MEGABYTE:.1f} MB", soft_wrap=True, markup=False)
     if saved.left_out:
         left = ", ".join(saved.left_out)
-        out.print(f"Left out for want of room (see --budget): {left}", style="dim", soft_wrap=True, markup=False)
+        out.print(f"Some or all had no room (see --budget): {left}", style="dim", soft_wrap=True, markup=False)
 
 
 def _save(library: "Library", place: "Place", budget: int, progress: "CountingProgress") -> "Saved":

@@ -6,6 +6,7 @@ import { isHere, type Saved } from "../api/saved";
 import { parse, place } from "../router";
 import { download } from "../save";
 import { moment, shortened, visible } from "../text";
+import { Tip } from "./tip";
 
 export function SaveButton() {
   const [error, setError] = useState("");
@@ -31,7 +32,8 @@ export function SaveButton() {
         title={saving ? "Stop making the file" : "Save this view as one HTML file that opens anywhere"}
         onClick={() => (saving ? flight.current?.abort() : void save())}
       >
-        {saving ? "Saving… stop" : "Save page"}
+        {saving && <span class="spinner" aria-hidden="true" />}
+        {saving ? "Stop saving" : "Save page"}
       </button>
       {error && (
         <div class="save-error" role="alert">
@@ -69,16 +71,17 @@ function useMissed(): boolean {
 
 export function SavedNote({ saved }: { saved: Saved }) {
   const missed = useMissed();
-  const bounds = saved.left_out.length ? ` Left out, as the file was bounded to ${saved.megabytes} MB: ${saved.left_out.join(", ")}.` : "";
+  const bounds = saved.left_out.length ? ` Not all had room in ${saved.megabytes} MB; some or all are missing of: ${saved.left_out.join(", ")}.` : "";
   return (
-    <>
-      <p class="saved-note" title={visible(`This file holds one view with its data and needs no server.${bounds}`)}>
+    <div class="saved-note">
+      <p>
         <bdi>{shortened(visible(saved.title), 70)}</bdi>, saved on <time dateTime={saved.saved}>{moment(saved.saved)}</time>
-        {bounds && " · not everything had room"}
+        {bounds && " · in part"}
       </p>
+      <Tip text={visible(`This file holds one view with its data and needs no server.${bounds}`)} />
       <div class="missed" role="status">
         {missed && "That is not in this file: it holds this view alone."}
       </div>
-    </>
+    </div>
   );
 }

@@ -84,8 +84,7 @@ def _level(
     statistic: str,
     places: list[tuple[int, int]],
 ) -> Iterator[Wanted]:
-    block = 1 << level
-    part = f"blocks of {block} x {block} values by {statistic}" if level else "single values"
+    part = f"small blocks by {statistic}" if level else "single values"
     # A single value is its own mean, minimum and maximum: the page asks for it without a statistic.
     of = statistic if level and matrix["levels"] > 1 else None
     for row, column in places:

@@ -7,6 +7,7 @@ from itertools import product
 from typing import Any
 
 from weightsmith.web.export.ask import Ask
+from weightsmith.web.export.image_plan import more_images, shown_images
 from weightsmith.web.export.place import Asked, Place
 from weightsmith.web.export.plan import Plan, Wanted, known, origin
 from weightsmith.web.export.tile_plan import Picture, tiles
@@ -41,25 +42,33 @@ async def weight(ask: Ask, source_id: str, index: str, place: Place, budget: int
         return
     if against:
         yield Wanted(Asked.at(*base, "difference", against=against["source"]))
+    async for wanted in _panels(ask, base, detail, pictures, place):
+        yield wanted
+
+
+async def _panels(
+    ask: Ask, base: tuple[str, ...], detail: dict[str, Any], pictures: list[Picture], place: Place
+) -> Plan:
+    """What the panels of a matrix that holds values ask for: cheap and small answers before tiles."""
     for picture in pictures:
         for wanted in _around(base, picture):
             yield wanted
-    if detail["image"]:
-        async for wanted in _filters(ask, base, detail["matrix"]["rows"], place):
-            yield wanted
-    if min(detail["matrix"]["rows"], detail["matrix"]["columns"]) > 1:
-        for wanted in _panels(base):
-            yield wanted
+    pages = shown_images(base, place) if detail["image"] else []
+    for wanted in [*pages, *_alike(base, detail["matrix"])]:
+        yield wanted
     shown = Asked.at(*base, "order", rows=pictures[0].rows, columns=pictures[0].columns)
     order = await known(ask, shown) if shown.parameters else {"rows": None, "columns": None}
     for wanted in tiles(base, detail, pictures, place, order):
         yield wanted
     if detail["image"]:
-        async for wanted in _channels(ask, base):
+        async for wanted in more_images(ask, base):
             yield wanted
 
 
-def _panels(base: tuple[str, ...]) -> Iterator[Wanted]:
+def _alike(base: tuple[str, ...], matrix: dict[str, int]) -> Iterator[Wanted]:
+    """The panels below the matrix, where it has several rows and columns."""
+    if min(matrix["rows"], matrix["columns"]) < 2:
+        return
     yield Wanted(Asked.at(*base, "spectrum"), "spectrum")
     yield Wanted(Asked.at(*base, "correlation"), "correlation of rows")
     for method in ("pca", "tsne"):
@@ -72,43 +81,6 @@ def _around(base: tuple[str, ...], picture: Picture) -> Iterator[Wanted]:
         yield Wanted(Asked.at(*base, "order", rows=picture.rows, columns=picture.columns))
     for axis in ("rows", "columns"):
         yield Wanted(Asked.at(*base, "marginals", axis=axis, **picture.parameters))
-
-
-async def _filters(ask: Ask, base: tuple[str, ...], rows: int, place: Place) -> Plan:
-    """Rows as images: the page that is shown, then all pages, colors, other shapes and single channels."""
-    first, channel = place.parameter("filter") or "0", place.parameter("channel") or "strongest"
-    shape = _parsed(place.parameter("image"))
-    told = await known(ask, Asked.at(*base, "filters"))
-    part = "rows as images"
-    yield Wanted(Asked.at(*base, "filters", first=first, channel=channel, **shape), part)
-    shapes = [{}, *(_shape(one) for one in told["choices"][1:])]
-    for chosen in shapes:
-        if not chosen and told["channels"] == 3:
-            for start in range(0, rows, max(1, told["per_page"] // 3)):
-                yield Wanted(Asked.at(*base, "filters", first=start, channel="color"), part)
-        for start in range(0, rows, told["per_page"]):
-            yield Wanted(Asked.at(*base, "filters", first=start, channel="strongest", **chosen), part)
-
-
-async def _channels(ask: Ask, base: tuple[str, ...]) -> Plan:
-    """Single channels of the images; of a wide convolution they are many."""
-    told = await known(ask, Asked.at(*base, "filters"))
-    for one in range(told["channels"] if told["channels"] > 1 else 0):
-        for start in range(0, told["total"], told["per_page"]):
-            yield Wanted(Asked.at(*base, "filters", first=start, channel=one), "single channels of the images")
-
-
-def _shape(choice: dict[str, Any]) -> dict[str, str]:
-    last = "true" if choice["channels_last"] else "false"
-    return {"height": str(choice["height"]), "width": str(choice["width"]), "channels_last": last}
-
-
-def _parsed(image: str) -> dict[str, str]:
-    """Parameters of a shape that the page's address names as `28x28` or `28x28l`."""
-    height, cross, width = image.removesuffix("l").partition("x")
-    if not cross:
-        return {}
-    return {"height": height, "width": width, "channels_last": "true" if image.endswith("l") else "false"}
 
 
 def _pictures(
@@ -127,7 +99,7 @@ def _pictures(
     cells = matrix["rows"] * matrix["columns"] * len(sides)
     tries = (possible, {**possible, "columns": chosen["columns"]}, chosen)
     orders = next(
-        (one for one in tries if cells * CELL_BYTES / TILES * math.prod(1 + len(one[axis]) for axis in one) < budget),
+        (one for one in tries if cells * CELL_BYTES * math.prod(1 + len(one[axis]) for axis in one) < TILES * budget),
         chosen,
     )
     first = Picture(*(chosen[axis][0] if chosen[axis] else None for axis in ("rows", "columns")))
