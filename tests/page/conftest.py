@@ -321,6 +321,22 @@ def _foreign(url: str, address: str) -> list[str]:
 
 
 @pytest.fixture
+def saved(tmp_path: Path) -> Callable[[Any, str, str], Path]:
+    """Saves what a panel shows as CSV, PNG or SVG."""
+
+    def save(page: Any, region: str, kind: str) -> Path:
+        panel = page.get_by_role("region", name=region, exact=True).first
+        panel.get_by_role("button", name="Save", exact=True).click()
+        with page.expect_download() as download:
+            panel.get_by_role("group", name="Save as").get_by_role("button", name=kind).click()
+        path = tmp_path / str(download.value.suggested_filename)
+        download.value.save_as(path)
+        return path
+
+    return save
+
+
+@pytest.fixture
 def tab(open_tab: Callable[..., Tab]) -> Tab:
     """One tab in light colors."""
     return open_tab(color_scheme="light")

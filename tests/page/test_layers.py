@@ -79,14 +79,11 @@ def opened(server_of: Any, open_tab: Callable[..., Any], tmp_path: Path) -> Call
     return go
 
 
-def table(page: Any, region: str, folder: Path) -> list[dict[str, str]]:
-    with page.expect_download() as download:
-        page.get_by_role("region", name=region, exact=True).get_by_role("button", name="CSV").click()
-    download.value.save_as(folder / "table.csv")
-    return list(csv.DictReader(io.StringIO((folder / "table.csv").read_text(encoding="utf-8"))))
+def table(path: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
 
 
-def test_gradients_that_vanish_are_told_from_healthy_ones(opened: Any, expect: Any, tmp_path: Path) -> None:
+def test_gradients_that_vanish_are_told_from_healthy_ones(opened: Any, expect: Any, saved: Any) -> None:
     page = opened(1.0).page
     flow = page.get_by_role("region", name="Gradient flow", exact=True)
     expect(flow.locator(".verdict")).to_have_text("healthy")
@@ -98,22 +95,22 @@ def test_gradients_that_vanish_are_told_from_healthy_ones(opened: Any, expect: A
         "layer0.weight gets 100,000 times less gradient per value than layer5.weight."
     )
     expect(flow.get_by_role("img")).to_have_attribute("aria-label", re.compile(r"layer0\.weight .*\(vanishing\)"))
-    rows = table(page, "Gradient flow", tmp_path)
+    rows = table(saved(page, "Gradient flow", "CSV"))
     wave = 1 + 0.5 * np.sin(np.arange(1, STEPS + 1) / 9)
     for i, row in enumerate(rows):
         low, middle, high = np.quantile(wave, [0.05, 0.5, 0.95]) * 0.1 ** (DEPTH - 1 - i) / SIDE
         np.testing.assert_allclose([float(row[key]) for key in ("low", "median", "high")], [low, middle, high], 1e-6)
         assert row["state"] == ("vanishing" if i < 2 else "healthy")
     page.get_by_role("button", name="Norm", exact=True).click()
-    last = table(page, "Gradient flow", tmp_path)[-1]
+    last = table(saved(page, "Gradient flow", "CSV"))[-1]
     assert float(last["median"]) == pytest.approx(float(rows[-1]["median"]) * SIDE)
 
 
-def test_gradients_are_those_of_the_step_that_the_slider_shows(opened: Any, tmp_path: Path) -> None:
+def test_gradients_are_those_of_the_step_that_the_slider_shows(opened: Any, saved: Any) -> None:
     wave = 1 + 0.5 * np.sin(np.arange(1, STEPS + 1) / 9)
     for step in (14, 43):
         tab = opened(1.0, f"tab=layers&step={step}")
-        now = float(table(tab.page, "Gradient flow", tmp_path)[0]["now"])
+        now = float(table(saved(tab.page, "Gradient flow", "CSV"))[0]["now"])
         near = wave[step - 3 : step + 2] / SIDE  # a column is the mean of one or two steps
         assert near.min() <= now <= near.max()
 

@@ -117,35 +117,25 @@ def test_one_step_for_all_panels(tab: Any, server: Any, expect: Any) -> None:
     expect(page.get_by_role("region", name=f"At step {found['steps'][-1]:,}", exact=True)).to_be_visible()
 
 
-def saved(page: Any, region: str, button: str, folder: Path) -> Path:
-    with page.expect_download() as download:
-        panel = page.get_by_role("region", name=region, exact=True).first
-        panel.get_by_role("button", name="Save", exact=True).click()
-        panel.get_by_role("group", name="Save as").get_by_role("button", name=button).click()
-    path = folder / download.value.suggested_filename
-    download.value.save_as(path)
-    return path
-
-
-def test_curves_as_csv_and_png(tab: Any, server: Any, tmp_path: Path) -> None:
+def test_curves_as_csv_and_png(tab: Any, server: Any, saved: Any) -> None:
     run = server.run_named("first")
     page = tab.open(server.path_of("first"))
     tab.settle()
-    rows = list(csv.DictReader(io.StringIO(saved(page, "Loss", "CSV", tmp_path).read_text(encoding="utf-8"))))
+    rows = list(csv.DictReader(io.StringIO(saved(page, "Loss", "CSV").read_text(encoding="utf-8"))))
     kept = [(float(row["step"]), float(row["value"])) for row in rows if row["series"] == "val_loss"]
     answer = server.get(f"api/stores/s0/runs/{run['id']}/series?name=val_loss")["series"][0]
     np.testing.assert_array_equal(kept, np.array([answer["steps"], answer["values"]]).T)
-    file = saved(page, "Loss", "PNG", tmp_path)
+    file = saved(page, "Loss", "PNG")
     assert file.name == "first-Loss.png"
     picture = file.read_bytes()
     assert picture.startswith(b"\x89PNG\r\n\x1a\n")
     assert len(picture) > 5000
 
 
-def test_a_table_as_csv_cannot_run_as_a_formula(tab: Any, tmp_path: Path) -> None:
+def test_a_table_as_csv_cannot_run_as_a_formula(tab: Any, saved: Any) -> None:
     page = tab.open("#/source/f1?as=table")
     tab.settle()
-    text = saved(page, "Weights", "CSV", tmp_path).read_text(encoding="utf-8")
+    text = saved(page, "Weights", "CSV").read_text(encoding="utf-8")
     rows = list(csv.reader(io.StringIO(text)))
     assert len(rows) == 5
     assert all(not cell.startswith(("=", "+", "@", "\t")) for row in rows for cell in row)

@@ -18,16 +18,6 @@ ALLOWED = {"svg", "title", "defs", "image", "clipPath", "g", "path", "rect", "ci
 HOSTILE = "<img src=x onerror=\"document.title='owned'\"> & 'co'"
 
 
-def saved(page: Any, region: str, kind: str, folder: Path) -> Path:
-    panel = page.get_by_role("region", name=region, exact=True).first
-    panel.get_by_role("button", name="Save", exact=True).click()
-    with page.expect_download() as download:
-        panel.get_by_role("group", name="Save as").get_by_role("button", name=kind).click()
-    path = folder / download.value.suggested_filename
-    download.value.save_as(path)
-    return path
-
-
 def parsed(path: Path) -> ElementTree.Element:
     """The root of a picture that holds nothing but shapes, texts and its own images."""
     root = ElementTree.fromstring(path.read_bytes())
@@ -93,7 +83,7 @@ PANELS = {
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("name", PANELS)
 def test_svg_is_made_of_shapes_and_looks_like_the_png(
-    open_tab: Any, server: Any, rendered: Any, tmp_path: Path, name: str, theme: str
+    open_tab: Any, server: Any, rendered: Any, saved: Any, name: str, theme: str
 ) -> None:
     from PIL import Image
 
@@ -107,7 +97,7 @@ def test_svg_is_made_of_shapes_and_looks_like_the_png(
         panel = page.get_by_role("region", name="At ").first.get_attribute("aria-label")
     if name == "matrix":
         tab.wait("document.querySelector('canvas.map')?.dataset.complete === 'true'")
-    png, svg = (saved(page, panel, kind, tmp_path) for kind in ("PNG", "SVG"))
+    png, svg = (saved(page, panel, kind) for kind in ("PNG", "SVG"))
     root = parsed(svg)
     made_of = shapes(root)
     assert {kind: made_of[kind] for kind, amount in least.items() if made_of[kind] < amount} == {}
@@ -119,13 +109,15 @@ def test_svg_is_made_of_shapes_and_looks_like_the_png(
     assert (away > 40).mean() < 0.001, "share of the squares that look different"
 
 
-def test_names_of_runs_stay_text_in_a_picture(server_of: Any, open_tab: Any, training: Any, tmp_path: Path) -> None:
+def test_names_of_runs_stay_text_in_a_picture(
+    server_of: Any, open_tab: Any, training: Any, saved: Any, tmp_path: Path
+) -> None:
     own = server_of([tmp_path / "runs"])
     subprocess.run(training(tmp_path / "runs", HOSTILE, "budget.epochs=1"), check=True, capture_output=True)
     tab = open_tab(own.address)
     page = tab.open(own.path_of(HOSTILE))
     tab.settle()
-    root = parsed(saved(page, "Loss", "SVG", tmp_path))
+    root = parsed(saved(page, "Loss", "SVG"))
     assert f"Loss · {HOSTILE}" in [text.text for text in root.iter(f"{SVG}text")]
     assert root.findtext(f"{SVG}title") == f"Loss · {HOSTILE}"
 
