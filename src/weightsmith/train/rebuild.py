@@ -16,6 +16,7 @@ from weightsmith.train import checkpoint
 from weightsmith.train.data import Data, load_data
 from weightsmith.train.models import build_model
 from weightsmith.train.models.custom import is_custom
+from weightsmith.train.rebuildable import rebuildable_recipe
 from weightsmith.train.recipe import Recipe
 
 
@@ -51,13 +52,7 @@ def rebuild(run: Run, progress: Callable[[int, int], None] | None = None) -> Reb
         SourceError: data that cannot be read.
         StoreError: the run has no snapshot.
     """
-    own = [part for part in ("data", "model") if run.environment.get(f"own_{part}", False)]
-    if run.recipe is None or own:
-        what = f"was trained with {' and '.join(own)} of its own" if own else "was recorded in a loop of its own"
-        raise InputError(
-            f"run {run.id} {what}, so its model cannot be built here: use weightsmith.explain in Python, on your model"
-        )
-    recipe = Recipe.from_dict(run.recipe)
+    recipe = Recipe.from_dict(rebuildable_recipe(run))
     data = load_data(recipe)
     best = [snapshot.step for snapshot in run.snapshots() if snapshot.label == "best"]
     step = best[-1] if best else max((snapshot.step for snapshot in run.snapshots()), default=0)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from weightsmith.errors import InputError
 from weightsmith.names import printable
 from weightsmith.store import Run
+from weightsmith.train.rebuildable import rebuildable_recipe
 from weightsmith.web.explained.share import SHARE
 from weightsmith.web.work import Check
 
@@ -95,9 +96,11 @@ def build(run: Run, still_wanted: Check) -> Explained:
         InputError, SourceError, StoreError: why it cannot be done, and what to do.
         MissingExtraError: captum is not installed.
     """
+    rebuildable_recipe(run)  # before torch is imported: of most that cannot be asked, this is all there is to do
     from weightsmith.explain.question import captum
     from weightsmith.train.rebuild import rebuild
 
+    captum()
     with _BUILDING, SHARE.taken():
         try:
             _refuse_own_code(run)
@@ -108,7 +111,6 @@ def build(run: Run, still_wanted: Check) -> Explained:
         split, rows = ("test", rebuilt.data.test) if rebuilt.data.test else ("validation", rebuilt.data.validation)
         if not len(rows):
             raise InputError(f"run {run.id} kept no rows for validation or test: there is nothing to explain")
-        captum()
         layers = tuple(_layers(rebuilt.model, rebuilt.data.input_shape, still_wanted))
     return Explained(rebuilt.model, rebuilt.data, split, rows, rebuilt.step, rebuilt.note, layers)
 
