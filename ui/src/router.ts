@@ -1,7 +1,7 @@
 /** The address bar as state: everything a view shows is in the hash, so any view can be linked to and gone back to. */
 
 import { useEffect, useState } from "preact/hooks";
-import { saved } from "./api/saved";
+import { isHere, reportMissed, saved } from "./api/saved";
 
 export interface Route {
   path: string[];
@@ -70,8 +70,9 @@ export function place(): string {
   return link(current.path, current.params);
 }
 
-/** Go to a place that `link` made. */
+/** Go to a place that `link` made; a saved page stays where that is not in the file. */
 export function go(hash: string): void {
+  if (!isHere(parse(hash).path)) return reportMissed();
   if (timer !== undefined) write();
   location.hash = hash;
 }

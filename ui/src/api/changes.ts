@@ -1,15 +1,16 @@
 /** Files that become others while they are shown. Addresses name the content that they mean, so old and new never mix. */
 
 import { useEffect, useRef, useState } from "preact/hooks";
+import { saved } from "./saved";
 
 const PINNED = /([a-z0-9~-]+)@[0-9a-f]+/g;
 
 type Listener = (source: string | null) => void;
 const listeners = new Set<Listener>();
 
-/** The id of weights as they are now; live models have no content of their own. */
+/** The id of weights as they are now; live models have no content of their own, and a saved page has one of each. */
 export function pinned(source: string, content: string | null | undefined): string {
-  return content ? `${source}@${content}` : source;
+  return content && !saved ? `${source}@${content}` : source;
 }
 
 /** Say that weights may have changed: whoever shows them asks what they are now. */

@@ -22,7 +22,7 @@ export function isGone(error: ApiError | null): boolean {
 export async function answer(address: string, signal?: AbortSignal, accept = "*/*"): Promise<Response> {
   const response = saved ? kept(saved, address) : await fetched(address, accept, signal);
   if (response.ok) return response;
-  if (response.status === 409) reportRefused(address);
+  if (response.status === 409 && !saved) reportRefused(address);
   let message = `The server answered ${response.status}.`;
   try {
     const body: unknown = await response.json();

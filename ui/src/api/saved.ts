@@ -38,6 +38,20 @@ export function isHere(path: string[]): boolean {
   return saved === null || saved.views.includes(path.map(encodeURIComponent).join("/"));
 }
 
+type Listener = () => void;
+const listeners = new Set<Listener>();
+
+/** Say that somebody was led to what is not in the file. */
+export function reportMissed(): void {
+  for (const listener of [...listeners]) listener();
+}
+
+/** Call a function whenever that happens, until what this gives is called. */
+export function onMissed(listener: Listener): () => void {
+  listeners.add(listener);
+  return () => void listeners.delete(listener);
+}
+
 /** Why an answer is not there. */
 export function notKept({ left_out, megabytes }: Saved): string {
   return left_out.length ? `Not kept in this file, which was bounded to ${megabytes} MB.` : "Not kept in this file.";

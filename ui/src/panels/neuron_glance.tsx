@@ -3,6 +3,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { address, getCells } from "../api/client";
 import { useData } from "../api/data";
+import { saved } from "../api/saved";
 import type { Filters, WeightDetail } from "../api/types";
 import { Canvas } from "../parts/canvas";
 import { useParam } from "../router";
@@ -38,11 +39,12 @@ type Shown = Omit<Props, "left">;
 function AsImage({ base, weight, row }: Shown) {
   const { colors } = useTheme();
   const [clip] = useParam("clip", "0.99");
-  const { data } = useData<Filters>(address([...base, "filters"], { first: row, count: 1 }));
-  if (!data?.filters.length) return <i style={{ width: `${SIDE}px`, height: `${SIDE}px` }} />;
+  const data = useImages(base, row);
+  const filter = data?.filters.find((one) => one.row === row);
+  if (!data || !filter) return <i style={{ width: `${SIDE}px`, height: `${SIDE}px` }} />;
   const cell = SIDE / Math.max(data.width, data.height);
   const [wide, high] = [cell * data.width, cell * data.height];
-  const image = painted(data.filters[0], data, reachOf(weight, clip), colors);
+  const image = painted(filter, data, reachOf(weight, clip), colors);
   return (
     <span style={{ width: `${wide}px` }}>
       <Canvas
@@ -55,6 +57,14 @@ function AsImage({ base, weight, row }: Shown) {
       />
     </span>
   );
+}
+
+/** Images with that of a row among them: that one alone, or in a saved page, which holds whole pages, the one it is on. */
+function useImages(base: (string | number)[], row: number): Filters | null {
+  const page = (first: number) => address([...base, "filters"], { first, channel: "strongest" });
+  const size = useData<Filters>(saved ? page(0) : null).data?.per_page ?? null;
+  const place = saved ? size && page(row - (row % size)) : address([...base, "filters"], { first: row, count: 1 });
+  return useData<Filters>(place || null).data;
 }
 
 /** The first values of a row, from as many tiles as that takes. */

@@ -1,5 +1,6 @@
 /** The weights of a run at one of its snapshots. */
 
+import { isHere } from "../api/saved";
 import type { RunDetail } from "../api/types";
 import { Select } from "../parts/controls";
 import { Empty } from "../parts/states";
@@ -23,7 +24,7 @@ export function SnapshotWeights({ run }: { run: RunDetail }) {
           options={run.snapshots.map((one) => [one.source, `${visible(one.label)}, step ${number(one.step)} (${bytes(one.bytes)})`] as const)}
           onChange={choose}
         />
-        {first !== source && (
+        {first !== source && isHere(["compare"]) && (
           <a class="button" href={comparisonOf([first, source])}>
             What changed since step {number(run.snapshots[0].step)}
           </a>

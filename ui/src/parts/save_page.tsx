@@ -2,7 +2,7 @@
 
 import { useEffect, useRef, useState } from "preact/hooks";
 import { address, ApiError, getFile } from "../api/client";
-import { isHere, type Saved } from "../api/saved";
+import { isHere, onMissed, type Saved } from "../api/saved";
 import { parse, place } from "../router";
 import { download } from "../save";
 import { moment, shortened, visible } from "../text";
@@ -59,8 +59,12 @@ function useMissed(): boolean {
       if (leaves) event.preventDefault();
       set((count) => (leaves ? count + 1 : 0));
     };
+    const forget = onMissed(() => set((count) => count + 1));
     document.addEventListener("click", follow, true);
-    return () => document.removeEventListener("click", follow, true);
+    return () => {
+      forget();
+      document.removeEventListener("click", follow, true);
+    };
   }, []);
   useEffect(() => {
     const timer = setTimeout(() => set(0), SHOWN_MS);

@@ -1,5 +1,6 @@
 /** The columns of the list of runs, and the same as a table to keep. */
 
+import { isHere } from "../api/saved";
 import type { RunRow } from "../api/types";
 import { Name } from "../parts/name";
 import { Sparkline } from "../parts/spark";
@@ -80,7 +81,7 @@ export function columns({ ticks, filter, onFilter, tagged }: Shared): Column<Run
     key: (run) => run.tags.join(" ") || null,
     cell: (run) => <TagButtons tags={run.tags} filter={filter} onFilter={onFilter} />,
   };
-  return [tick, NAME, ...(tagged ? [tags] : []), ...OUTCOME];
+  return [...(isHere(["compare"]) ? [tick] : []), NAME, ...(tagged ? [tags] : []), ...OUTCOME];
 }
 
 export function table(runs: RunRow[]): Table {

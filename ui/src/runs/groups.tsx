@@ -1,5 +1,6 @@
 /** Runs in groups: what they have in common, their best and middle values, folded and ticked together. */
 
+import { isHere } from "../api/saved";
 import type { RunRow } from "../api/types";
 import { MOST } from "../panels/subjects";
 import type { Grouping } from "../parts/sections";
@@ -96,21 +97,24 @@ function Head({ width, label, runs, ticks, open, onToggle }: HeadProps) {
   const all = runs.map(reference);
   const ticked = all.filter(ticks.has).length;
   const complete = ticked === runs.length;
+  const canCompare = isHere(["compare"]);
   const full = !complete && ticked === 0 && ticks.room <= 0;
   return (
     <>
-      <td>
-        <input
-          type="checkbox"
-          aria-label={`Compare all of ${visible(label)}`}
-          title={full ? `${MOST} runs are ticked already` : `Tick all of them, ${MOST} at most`}
-          checked={complete}
-          ref={(box) => void (box && (box.indeterminate = ticked > 0 && !complete))}
-          disabled={full}
-          onChange={() => ticks.set(all, !complete && ticked < runs.length && ticks.room > 0)}
-        />
-      </td>
-      <th scope="rowgroup" colSpan={width - 1}>
+      {canCompare && (
+        <td>
+          <input
+            type="checkbox"
+            aria-label={`Compare all of ${visible(label)}`}
+            title={full ? `${MOST} runs are ticked already` : `Tick all of them, ${MOST} at most`}
+            checked={complete}
+            ref={(box) => void (box && (box.indeterminate = ticked > 0 && !complete))}
+            disabled={full}
+            onChange={() => ticks.set(all, !complete && ticked < runs.length && ticks.room > 0)}
+          />
+        </td>
+      )}
+      <th scope="rowgroup" colSpan={canCompare ? width - 1 : width}>
         <button type="button" class="twist" aria-expanded={open} onClick={onToggle}>
           <span aria-hidden="true">{open ? "▾" : "▸"}</span> {shortened(visible(label), 60)}
         </button>

@@ -1,5 +1,6 @@
 /** The tags of a run: in the list they filter it, on the run's page they lead to the list of what has them. */
 
+import { isHere } from "../api/saved";
 import { Name } from "../parts/name";
 import { link } from "../router";
 import { visible } from "../text";
@@ -32,11 +33,17 @@ export function TagLinks({ tags }: { tags: string[] }) {
   if (!tags.length) return null;
   return (
     <span class="tags">
-      {tags.map((tag) => (
-        <a key={tag} class="tag" href={link([], { filter: tagFilter(tag) })} title={`All runs tagged ${visible(tag)}`}>
-          <Name text={tag} length={40} />
-        </a>
-      ))}
+      {tags.map((tag) =>
+        isHere([]) ? (
+          <a key={tag} class="tag" href={link([], { filter: tagFilter(tag) })} title={`All runs tagged ${visible(tag)}`}>
+            <Name text={tag} length={40} />
+          </a>
+        ) : (
+          <span key={tag} class="tag">
+            <Name text={tag} length={40} />
+          </span>
+        ),
+      )}
     </span>
   );
 }

@@ -3,6 +3,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { useData } from "../api/data";
 import { useRunEvents } from "../api/events";
+import { isHere } from "../api/saved";
 import type { Hello, RunRow } from "../api/types";
 import { useTitle } from "../app";
 import { Search, Segments, Select } from "../parts/controls";
@@ -50,6 +51,7 @@ export function RunsView() {
   const shown = all.filter((run) => matches(run, filter, state));
   const files = hello.data?.files ?? [];
   const ticked = ticks.references.length;
+  const canCompare = isHere(["compare"]);
   return (
     <>
       <h1 class="hidden">Runs and files</h1>
@@ -62,9 +64,11 @@ export function RunsView() {
           csv={() => table(shown)}
           controls={
             <>
-              <button type="button" class="primary" disabled={ticked < 2 || ticks.room < 0} onClick={compare} title="Tick two to eight runs first">
-                Compare{ticked ? ` ${ticked}` : ""}
-              </button>
+              {canCompare && (
+                <button type="button" class="primary" disabled={ticked < 2 || ticks.room < 0} onClick={compare} title="Tick two to eight runs first">
+                  Compare{ticked ? ` ${ticked}` : ""}
+                </button>
+              )}
               <Select label="Group by" value={groups.by} options={GROUPINGS} onChange={groups.setBy} />
               {groups.grouping && (
                 <button type="button" class="quiet" onClick={() => groups.foldAll(shown)}>
@@ -103,12 +107,14 @@ interface FilesProps {
 }
 
 function FilesPanel({ files, ticks, compare }: FilesProps) {
+  const canCompare = isHere(["compare"]);
   return (
     <Panel
       title="Files"
       about="The checkpoints that this page was started with. They are read piece by piece and never run. Tick two or more, or runs as well, to compare them."
       note={String(files.length)}
       controls={
+        canCompare &&
         files.some((file) => ticks.has(file.source)) && (
           <button type="button" class="primary" disabled={ticks.references.length < 2} onClick={compare} title="Tick two to eight files or runs first">
             Compare {ticks.references.length}
@@ -119,13 +125,15 @@ function FilesPanel({ files, ticks, compare }: FilesProps) {
       <ul class="file-list">
         {files.map((file) => (
           <li key={file.id}>
-            <input
-              type="checkbox"
-              aria-label={`Compare ${visible(file.label)}`}
-              checked={ticks.has(file.source)}
-              disabled={!ticks.has(file.source) && ticks.room <= 0}
-              onChange={(event) => ticks.set([file.source], event.currentTarget.checked)}
-            />
+            {canCompare && (
+              <input
+                type="checkbox"
+                aria-label={`Compare ${visible(file.label)}`}
+                checked={ticks.has(file.source)}
+                disabled={!ticks.has(file.source) && ticks.room <= 0}
+                onChange={(event) => ticks.set([file.source], event.currentTarget.checked)}
+              />
+            )}
             <a class="strong" href={link(["source", file.source])}>
               <Name text={baseName(file.label)} length={80} />
             </a>{" "}
