@@ -7,6 +7,7 @@ import pytest
 
 from weightsmith.errors import InputError
 from weightsmith.sources import write_safetensors
+from weightsmith.web.export import weight_plan
 from weightsmith.web.faults import UnknownError
 
 LARGE = np.random.default_rng(3).normal(size=(1500, 1300)).astype(np.float32)
@@ -19,6 +20,12 @@ def large(tmp_path):
     return path
 
 
+@pytest.fixture
+def no_time(monkeypatch):
+    """None for the layouts that are not shown: of many rows they take long."""
+    monkeypatch.setattr(weight_plan, "LAYOUTS", 0.0)
+
+
 def tile(opened, address):
     headers = opened.entry(address)["headers"]
     return np.frombuffer(opened.bytes(address), "<f4").reshape(int(headers["X-Rows"]), int(headers["X-Columns"]))
@@ -29,6 +36,7 @@ def test_a_run_has_its_curves_layers_histograms_and_tables(saved, record, client
     opened = saved(f"#/run/s0/{run}?tab=layers")
     base = f"api/stores/s0/runs/{run}"
     expected = {f"{base}/series?name=loss", f"{base}/layers?name=update_ratio", base, f"{base}/findings", "api/hello"}
+    expected.add(f"{base}/explain")  # which says why this model cannot be asked
     expected |= {f"{base}/histograms?quantity=weight&weight=fc.{kind}" for kind in ("weight", "bias")}
     for step in (0, 1000):
         expected |= {f"api/sources/s0~{run}~{step}{end}" for end in ("", "/findings", "/statistics")}
@@ -53,17 +61,17 @@ def test_a_small_matrix_has_every_value_in_every_order(saved, weights_file, smal
     np.testing.assert_array_equal(tile(opened, f"{base}/tiles/0/0/0?columns=norm&rows=similarity"), expected)
     assert sum("/tiles/" in address for address in opened.addresses) == 9
     assert {"spectrum", "correlation"} <= {address.rpartition("/")[2] for address in opened.addresses}
-    assert sum("/embedding?" in address for address in opened.addresses) == 2
+    assert sum("/embedding?" in address for address in opened.addresses) == 4
 
 
-def test_an_answer_that_is_an_error_is_kept_as_one(saved, weights_file):
+def test_an_answer_that_is_an_error_is_kept_as_one(saved, weights_file, no_time):
     opened = saved("#/source/f0/weight/0", weights_file)  # it holds NaN
     entry = opened.entry("api/sources/f0/weights/0/spectrum")
     assert entry["status"] == 400
     assert "\n" not in entry["json"]["error"]
 
 
-def test_values_near_where_one_looks_come_before_others(saved, large):
+def test_values_near_where_one_looks_come_before_others(saved, large, no_time):
     # All of it would be some 24 MB.
     opened = saved("#/source/f0/weight/0?at=1400,1200,30", large, megabytes=7)
     base = "api/sources/f0/weights/0/tiles"
@@ -72,11 +80,14 @@ def test_values_near_where_one_looks_come_before_others(saved, large):
     np.testing.assert_allclose(tile(opened, f"{base}/2/0/0?statistic=mean"), whole, rtol=1e-4, atol=1e-6)
     assert f"{base}/0/0/0" not in opened.addresses
     assert "single values" in opened.saved.left_out
+    assert {one.partition("?")[2] for one in opened.addresses if "/embedding?" in one} == {
+        f"dimensions={dimensions}&method=pca" for dimensions in (2, 3)
+    }
     assert len(opened.saved.html) <= 7_000_000
     assert opened.json("api/sources/f0/weights/0")["orders"] == {"rows": [], "columns": []}
 
 
-def test_the_order_that_is_shown_is_kept_of_a_large_matrix(saved, large):
+def test_the_order_that_is_shown_is_kept_of_a_large_matrix(saved, large, no_time):
     opened = saved("#/source/f0/weight/0?rorder=norm&cell=3,4", large, megabytes=7)
     assert opened.json("api/sources/f0/weights/0")["orders"] == {"rows": ["norm"], "columns": []}
     order = opened.json("api/sources/f0/weights/0/order?rows=norm")["rows"]
@@ -93,7 +104,10 @@ def test_a_comparison_is_kept_with_what_it_compares(saved, record, small):
     np.testing.assert_array_equal(tile(opened, f"{base}/tiles/0/0/0?{against}&show=other"), small * 2)
     np.testing.assert_array_equal(tile(opened, f"{base}/tiles/0/0/0?{against}&show=difference"), -small)
     assert f"{base}/difference?{against}" in opened.addresses
-    assert [one["source"] for one in opened.json(f"{base}/counterparts")["counterparts"]] == [f"s0~{run}~1000"]
+    for asked in (f"{base}/counterparts", f"{base}/counterparts?also=s0~{run}~1000"):
+        assert [(one["source"], one["group"]) for one in opened.json(asked)["counterparts"]] == [
+            (f"s0~{run}~1000", "steps")
+        ]
 
 
 def test_others_affairs_stay_out(saved, record, weights_file, large):

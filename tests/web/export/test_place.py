@@ -25,7 +25,7 @@ def test_a_view_is_what_follows_the_hash_of_an_address(before):
     assert place.path == ("source", "s0~r~3", "weight", "2")
     assert place.name == "source/s0~r~3/weight/2"
     assert place.parameter("cell") == "3,4"
-    assert place.all("run") == ["x", "y"]
+    assert place.parameter("run") == "x"
     assert place.parameter("nothing") == ""
     assert Place.parsed(str(place)) == place
 

@@ -19,7 +19,7 @@ from weightsmith.web.answer import as_json, moment
 from weightsmith.web.export.ask import Answer, ask
 from weightsmith.web.export.document import as_data, document, page_bytes
 from weightsmith.web.export.place import Asked, Place
-from weightsmith.web.export.plan import Wanted
+from weightsmith.web.export.plan import Plan, Wanted
 from weightsmith.web.export.views import planned, title
 from weightsmith.web.work import AbandonedError
 
@@ -30,6 +30,8 @@ PLAIN = 600
 
 WORTH = 0.95
 """Part of its size that compression must bring bytes to; else the browser is spared the work."""
+
+_NEEDED = "the view itself"
 
 Progress = Callable[[int, int, str], None]
 
@@ -110,10 +112,10 @@ async def save(
         return answers[asked.key]
 
     name = await title(asking, place)
-    wanted = list({one.asked.key: one async for one in planned(asking, place, budget)}.values())
+    wanted = await _all(planned(asking, place, budget), progress)
     kept = _Kept(budget - page_bytes())
     for done, one in enumerate(wanted):
-        progress(done, len(wanted), one.part or "the view itself")
+        progress(done, len(wanted), one.part or _NEEDED)
         if one.part in kept.left_out:
             continue
         entry = await to_thread.run_sync(_entry, await asking(one.asked), one)
@@ -133,6 +135,15 @@ async def save(
     }
     html = await to_thread.run_sync(document, manifest, name)
     return Saved(html, name, len(kept.entries), tuple(kept.left_out))
+
+
+async def _all(plan: Plan, progress: Progress) -> list[Wanted]:
+    """All that a plan names, each once, as it was named first."""
+    found: dict[str, Wanted] = {}
+    async for one in plan:
+        progress(0, len(found), one.part or _NEEDED)
+        found.setdefault(one.asked.key, one)
+    return list(found.values())
 
 
 def _refuse_needed(wanted: Wanted, budget: int) -> None:

@@ -1,6 +1,7 @@
 """Which pages of rows as images are kept in a file."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from weightsmith.web.export.ask import Ask
@@ -23,10 +24,16 @@ def shown_images(base: tuple[str, ...], place: Place) -> Iterator[Wanted]:
     yield Wanted(Asked.at(*base, "filters", first=0, channel="strongest"), PART)
 
 
-async def more_images(ask: Ask, base: tuple[str, ...]) -> Plan:
-    """All pages in every shape and in color, then every single channel; of a wide convolution they are many."""
+async def more_images(ask: Ask, base: tuple[str, ...], *, shapes: bool = True) -> Plan:
+    """All pages in every shape and in color, then every single channel; of a wide convolution they are many.
+
+    Args:
+        ask: asks the application.
+        base: segments of the weight's address.
+        shapes: whether in other shapes than the usual one as well.
+    """
     usual = await known(ask, Asked.at(*base, "filters"))
-    for shape in ({}, *map(_shape, usual["choices"][1:])):
+    for shape in ({}, *map(_shape, usual["choices"][1:] if shapes else [])):
         for wanted in _pages(base, usual, PART, channel="strongest", **shape):
             yield wanted
     if usual["channels"] == 3:
@@ -36,6 +43,22 @@ async def more_images(ask: Ask, base: tuple[str, ...]) -> Plan:
     for channel in range(usual["channels"] if usual["channels"] > 1 else 0):
         for wanted in _pages(base, usual, "single channels of the images", channel=str(channel)):
             yield wanted
+
+
+async def first_images(ask: Ask, base: tuple[str, ...], place: Place) -> Plan:
+    """The page of images that a view of a run shows, and all others in the shape that is usual.
+
+    Other shapes, which nobody has chosen, are not offered.
+    """
+    chosen = bool(_parsed(place.parameter("image")))
+
+    def trim(told: Any) -> Any:
+        return told if chosen or "choices" not in told else told | {"choices": told["choices"][:1]}
+
+    for wanted in shown_images(base, place):
+        yield replace(wanted, trim=trim)
+    async for wanted in more_images(ask, base, shapes=chosen):
+        yield replace(wanted, trim=trim)
 
 
 def _pages(base: tuple[str, ...], told: dict[str, Any], part: str, **parameters: str) -> Iterator[Wanted]:

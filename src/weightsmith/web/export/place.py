@@ -91,10 +91,6 @@ class Place:
         """The first value of a parameter; empty where there is none."""
         return next((value for key, value in self.parameters if key == name), "")
 
-    def all(self, name: str) -> list[str]:
-        """All values of a parameter."""
-        return [value for key, value in self.parameters if key == name]
-
     @property
     def name(self) -> str:
         """The path alone, as the page writes it, without `#/`."""

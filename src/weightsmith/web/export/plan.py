@@ -3,19 +3,15 @@
 A new panel or control takes one line here: a `yield` of what it asks for.
 """
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from weightsmith.errors import InputError
 from weightsmith.web.export.ask import Answer, Ask
-from weightsmith.web.export.place import Asked, Place
+from weightsmith.web.export.place import Asked
 from weightsmith.web.faults import UnknownError
-
-SNAPSHOTS = 12
-"""Most snapshots of a run whose tables of weights are kept."""
 
 Trim = Callable[[Any], Any]
 
@@ -77,39 +73,49 @@ def runs(references: set[str] | None) -> Wanted:
     return Wanted(Asked.at("runs"), trim=trim)
 
 
+class Patience:
+    """Time for answers that a view can do without: what is not there when it is over is left out.
+
+    Args:
+        ask: asks the application.
+        seconds: for all of them together.
+    """
+
+    def __init__(self, ask: Ask, seconds: float) -> None:
+        self._ask = ask
+        self._left = seconds
+
+    async def answer(self, asked: Asked) -> Answer | None:
+        """The answer of an address, which may be an error; None where it did not come in time."""
+        if not self._left:
+            return None
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        try:
+            async with asyncio.timeout(self._left):
+                return await self._ask(asked)
+        except TimeoutError:
+            return None
+        finally:
+            self._left = max(0.0, self._left - (loop.time() - begun))
+
+    async def known(self, asked: Asked) -> Any:
+        """The JSON at an address; None where it did not come in time, or is an error."""
+        answer = await self.answer(asked)
+        return answer.json() if answer is not None and answer.good else None
+
+    async def those_in_time(self, some: Iterable[Wanted]) -> Plan:
+        """Of these the ones whose answer comes in time."""
+        for wanted in some:
+            if await self.answer(wanted.asked) is not None:
+                yield wanted
+
+
 async def all_runs(ask: Ask) -> Plan:
     """The list of all runs."""
     told = await known(ask, Asked.at("hello"))
     yield hello({one["id"] for one in told["stores"]}, {one["id"] for one in told["files"]})
     yield runs(None)
-
-
-async def run(ask: Ask, store: str, run_id: str, place: Place) -> Plan:
-    """A run with all its tabs."""
-    base = ("stores", store, "runs", run_id)
-    detail = await known(ask, Asked.at(*base))
-    yield hello({store}, set())
-    kept = _spread([one["source"] for one in detail["snapshots"]], place.parameter("snapshot"))
-
-    def trim(told: Any) -> Any:
-        return told | {"snapshots": [one for one in told["snapshots"] if one["source"] in kept]}
-
-    yield Wanted(Asked.at(*base), trim=trim)
-    yield Wanted(Asked.at(*base, "findings"))
-    own = [one["name"] for one in detail["series"] if one["weight"] is None]
-    if own:
-        yield Wanted(Asked.at(*base, "series", name=own))
-    for name in dict.fromkeys(one["name"] for one in detail["series"] if one["weight"] is not None):
-        yield Wanted(Asked.at(*base, "layers", name=name), "layers over steps")
-    for snapshot in kept[:2]:
-        async for wanted in table(ask, snapshot, "tables of weights"):
-            yield wanted
-    for weight in _first(detail["weights"], place.parameter("weight")):
-        for quantity in detail["sketched"]:
-            yield Wanted(Asked.at(*base, "histograms", weight=weight, quantity=quantity), "histograms over time")
-    for snapshot in kept[2:]:
-        async for wanted in table(ask, snapshot, "tables of weights at other steps"):
-            yield wanted
 
 
 async def source(ask: Ask, source_id: str) -> Plan:
@@ -126,34 +132,7 @@ async def table(_: Ask, source_id: str, part: str = "") -> Plan:
     yield Wanted(Asked.at("sources", source_id, "findings"), part)
 
 
-async def compare(ask: Ask, references: list[str]) -> Plan:
-    """Runs over each other."""
-    asked = Asked.at("compare", run=references)
-    told = await known(ask, asked)
-    yield hello({reference.partition("~")[0] for reference in references}, set())
-    yield Wanted(asked)
-    yield runs(set(references))
-    names = [name for name in told["series"] if name != "epoch"]
-    for reference in references if names else []:
-        store, _, run_id = reference.partition("~")
-        yield Wanted(Asked.at("stores", store, "runs", run_id, "series", name=names))
-
-
 def origin(source_id: str) -> Wanted:
     """What is served, as far as these weights come from it."""
     store = source_id.partition("~")[0]
     return hello({store}, {source_id})
-
-
-def _first(weights: list[Any], chosen: str) -> list[str]:
-    """Names of weights: the chosen one, then those whose histograms are looked at first."""
-    late = {"bias", "norm"}
-    ordered = sorted(weights, key=lambda one: (one["name"] != chosen, one["role"] in late))
-    return [one["name"] for one in ordered]
-
-
-def _spread(sources: list[str], chosen: str) -> list[str]:
-    """The last snapshot, the chosen one, and of the others as many as may be, evenly spread."""
-    places = np.linspace(0, len(sources) - 1, min(len(sources), SNAPSHOTS)).round().astype(int)
-    last = sources[-1:]
-    return list(dict.fromkeys([*last, *(one for one in sources if one == chosen), *(sources[at] for at in places)]))

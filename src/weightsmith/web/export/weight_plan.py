@@ -1,7 +1,7 @@
 """What the view of one weight needs: its matrix in several orders, and its panels."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import product
 from typing import Any
@@ -9,11 +9,14 @@ from typing import Any
 from weightsmith.web.export.ask import Ask
 from weightsmith.web.export.image_plan import more_images, shown_images
 from weightsmith.web.export.place import Asked, Place
-from weightsmith.web.export.plan import Plan, Wanted, known, origin
+from weightsmith.web.export.plan import Patience, Plan, Wanted, known, origin
 from weightsmith.web.export.tile_plan import Picture, tiles
 
 TILES = 0.8
 """Part of a file that tiles may take."""
+
+LAYOUTS = 30.0
+"""Seconds for t-SNE where another layout is shown: of some thousand rows it takes about a minute."""
 
 CELL_BYTES = 13.0
 """In the file for each value of a matrix, all levels and statistics together: 4 bytes as base64, 7/3 times."""
@@ -31,56 +34,99 @@ async def weight(ask: Ask, source_id: str, index: str, place: Place, budget: int
     """
     base = ("sources", source_id, "weights", index)
     detail = await known(ask, Asked.at(*base))
-    known_counterparts = (await known(ask, Asked.at(*base, "counterparts")))["counterparts"]
-    against = next((one for one in known_counterparts if one["source"] == place.parameter("against")), None)
-    pictures, orders = _pictures(detail, place, against and against["source"], budget)
     yield origin(source_id)
     yield Wanted(Asked.at("sources", source_id))
-    yield Wanted(Asked.at(*base), trim=lambda told: told | {"orders": orders})
-    yield Wanted(Asked.at(*base, "counterparts"), trim=lambda _: {"counterparts": [against] if against else []})
-    if detail["matrix"] is None or 0 in (detail["matrix"]["rows"], detail["matrix"]["columns"]):
-        return
-    if against:
-        yield Wanted(Asked.at(*base, "difference", against=against["source"]))
-    async for wanted in _panels(ask, base, detail, pictures, place):
+    pages = list(shown_images(base, place)) if _has_values(detail) and detail["image"] else []
+    alike = [one async for one in _alike(ask, base, detail["matrix"], place)] if _has_values(detail) else []
+    async for wanted in pictured(ask, base, place, budget, before_tiles=[*pages, *alike]):
         yield wanted
-
-
-async def _panels(
-    ask: Ask, base: tuple[str, ...], detail: dict[str, Any], pictures: list[Picture], place: Place
-) -> Plan:
-    """What the panels of a matrix that holds values ask for: cheap and small answers before tiles."""
-    for picture in pictures:
-        for wanted in _around(base, picture):
+    if pages:
+        async for wanted in more_images(ask, base):
             yield wanted
-    pages = shown_images(base, place) if detail["image"] else []
-    for wanted in [*pages, *_alike(base, detail["matrix"])]:
+
+
+async def pictured(
+    ask: Ask, base: tuple[str, ...], place: Place, budget: int, part: str = "", before_tiles: Iterable[Wanted] = ()
+) -> Plan:
+    """What the picture of a weight's matrix asks for: cheap and small answers before tiles.
+
+    Args:
+        ask: asks the application.
+        base: segments of the weight's address.
+        place: the view.
+        budget: bytes in which every order that it offers must find room.
+        part: what the weight itself belongs to; empty where the view is nothing without it.
+        before_tiles: what other panels ask for.
+    """
+    detail = await known(ask, Asked.at(*base))
+    against = await _against(ask, base, place)
+    pictures, orders = _pictures(detail, place, against["source"] if against else None, budget)
+    yield Wanted(Asked.at(*base), part, trim=lambda told: told | {"orders": orders})
+    for wanted in _compared(base, place, against, part):
+        yield wanted
+    if not _has_values(detail):
+        return
+    for picture in pictures:
+        for wanted in _around(base, picture, part):
+            yield wanted
+    for wanted in before_tiles:
         yield wanted
     shown = Asked.at(*base, "order", rows=pictures[0].rows, columns=pictures[0].columns)
     order = await known(ask, shown) if shown.parameters else {"rows": None, "columns": None}
     for wanted in tiles(base, detail, pictures, place, order):
         yield wanted
-    if detail["image"]:
-        async for wanted in more_images(ask, base):
-            yield wanted
 
 
-def _alike(base: tuple[str, ...], matrix: dict[str, int]) -> Iterator[Wanted]:
-    """The panels below the matrix, where it has several rows and columns."""
+def _has_values(detail: dict[str, Any]) -> bool:
+    """Whether a weight is shown as a matrix that holds any values."""
+    return detail["matrix"] is not None and 0 not in (detail["matrix"]["rows"], detail["matrix"]["columns"])
+
+
+async def _against(ask: Ask, base: tuple[str, ...], place: Place) -> dict[str, Any] | None:
+    """The counterpart that the view compares the weight with, if there is such a one."""
+    chosen = place.parameter("against")
+    if not chosen:
+        return None
+    told = await known(ask, Asked.at(*base, "counterparts", also=chosen))
+    return next((one for one in told["counterparts"] if one["source"] == chosen), None)
+
+
+def _compared(base: tuple[str, ...], place: Place, against: dict[str, Any] | None, part: str) -> Iterator[Wanted]:
+    """What the choice of counterparts asks for: of all of them the file offers the one that is compared."""
+    chosen = place.parameter("against")
+    for also in dict.fromkeys((chosen or None, None)):
+        asked = Asked.at(*base, "counterparts", also=also)
+        yield Wanted(asked, part, trim=lambda _: {"counterparts": [against] if against else []})
+    if against:
+        yield Wanted(Asked.at(*base, "difference", against=chosen), part)
+
+
+async def _alike(ask: Ask, base: tuple[str, ...], matrix: dict[str, int], place: Place) -> Plan:
+    """The panels below the matrix, where it has several rows and columns; the layout that is shown before others."""
     if min(matrix["rows"], matrix["columns"]) < 2:
         return
     yield Wanted(Asked.at(*base, "spectrum"), "spectrum")
     yield Wanted(Asked.at(*base, "correlation"), "correlation of rows")
-    for method in ("pca", "tsne"):
-        yield Wanted(Asked.at(*base, "embedding", method=method, dimensions=2), f"neurons as points by {method}")
+    method = "tsne" if place.parameter("method") == "tsne" else "pca"
+    yield _layout(base, method, "3" if place.parameter("dimensions") == "3" else "2")
+    for dimensions in ("2", "3"):
+        yield _layout(base, "pca", dimensions)
+    others = [_layout(base, "tsne", dimensions) for dimensions in ("2", "3")]
+    async for wanted in Patience(ask, LAYOUTS).those_in_time(others):
+        yield wanted
 
 
-def _around(base: tuple[str, ...], picture: Picture) -> Iterator[Wanted]:
+def _layout(base: tuple[str, ...], method: str, dimensions: str) -> Wanted:
+    asked = Asked.at(*base, "embedding", method=method, dimensions=dimensions)
+    return Wanted(asked, f"neurons as points by {method}")
+
+
+def _around(base: tuple[str, ...], picture: Picture, part: str) -> Iterator[Wanted]:
     """What a picture has beside its tiles."""
     if picture.show is None and (picture.rows or picture.columns):
-        yield Wanted(Asked.at(*base, "order", rows=picture.rows, columns=picture.columns))
+        yield Wanted(Asked.at(*base, "order", rows=picture.rows, columns=picture.columns), part)
     for axis in ("rows", "columns"):
-        yield Wanted(Asked.at(*base, "marginals", axis=axis, **picture.parameters))
+        yield Wanted(Asked.at(*base, "marginals", axis=axis, **picture.parameters), part)
 
 
 def _pictures(
