@@ -28,7 +28,7 @@ def model(tmp_path):
     return path
 
 
-def test_a_run_its_weights_a_weight_and_a_comparison(weightsmith, trained, here):
+def test_a_run_its_weights_a_weight_and_a_comparison(weightsmith, trained, model, here):
     outcome = weightsmith("export", "--store", trained)
     assert outcome.code == 0, outcome.err
     assert re.fullmatch(r"first\.html: first, 0\.\d MB\n", outcome.out)
@@ -37,7 +37,8 @@ def test_a_run_its_weights_a_weight_and_a_comparison(weightsmith, trained, here)
         (["first", "--view", "?tab=layers"], f"#/run/s0/{run}?tab=layers"),
         ([f"{run}@0"], f"#/source/s0~{run}~0"),
         (["first@0", "-w", "output.bias", "--view", "?clip=1"], f"#/source/s0~{run}~0/weight/3?clip=1"),
-        (["first", "-c", "latest"], f"#/compare?run=s0~{run}&run=s0~{run}"),
+        (["first", "-c", "latest@0", "-c", model], f"#/compare?run=s0~{run}&source=s0~{run}~0&source=f0"),
+        ([model, "-c", f"{run}@0"], f"#/compare?source=f0&source=s0~{run}~0"),
         (["--view", f"http://localhost:8300/#/source/s0~{run}~0?as=depth"], f"#/source/s0~{run}~0?as=depth"),
         (["--view", "#/"], "#/"),
     ):
@@ -53,6 +54,8 @@ def test_a_run_its_weights_a_weight_and_a_comparison(weightsmith, trained, here)
 def test_a_file_is_saved_without_a_store(weightsmith, model, here, private_store):
     assert weightsmith("export", model).code == 0
     assert facts_of(here / "model.safetensors.html")["view"] == "#/source/f0"
+    assert weightsmith("export", model, "--compare", model).code == 0
+    assert facts_of(here / "2-checkpoints-compared.html")["view"] == "#/compare?source=f0&source=f1"
     assert weightsmith("export", model, "--weight", "head.weight").code == 0
     assert facts_of(here / "head.weight-of-model.safetensors.html")["view"] == "#/source/f0/weight/1"
 
@@ -61,7 +64,8 @@ def test_a_file_is_saved_without_a_store(weightsmith, model, here, private_store
     ("arguments", "words"),
     [
         (["MODEL", "--weight", "head.wieght"], "has no weight 'head.wieght'; did you mean 'head.weight'?"),
-        (["MODEL", "--compare", "MODEL"], "`weightsmith diff` compares files"),
+        (["first", *["--compare", "MODEL"] * 8], "9 are too many to compare: the page takes 8"),
+        (["first", "--compare", "first"], "name two different runs or files"),
         (["MODEL", "--view", "tab"], "is no address"),
         (["MODEL", "--view", "#/nowhere"], "the page has no view '#/nowhere'"),
         (["MODEL", "-o", "nowhere/out.html"], "there is no folder nowhere: make it first"),

@@ -25,7 +25,9 @@ def export(
     ] = None,
     compare: Annotated[
         list[str] | None,
-        typer.Option("--compare", "-c", metavar="RUN", help="Show the run beside this one; may be repeated."),
+        typer.Option(
+            "--compare", "-c", metavar="RUN|RUN@STEP|FILE", help="Show this beside the first; may be repeated."
+        ),
     ] = None,
     view: Annotated[
         str | None,
@@ -55,7 +57,8 @@ def export(
 
     Examples: `weightsmith export`, `weightsmith export latest --view '?tab=layers'`,
     `weightsmith export model.safetensors --weight head.weight -o head.html`,
-    `weightsmith export mnist-a --compare mnist-b`, `weightsmith export --view '#/source/s0~RUN~400?as=depth'`
+    `weightsmith export mnist-a --compare mnist-b`, `weightsmith export a.gguf -c a.safetensors`,
+    `weightsmith export --view '#/source/s0~RUN~400?as=depth'`
     """
     from weightsmith.cli.export_view import shown
     from weightsmith.cli.progress import CountingProgress

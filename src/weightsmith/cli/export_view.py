@@ -13,6 +13,9 @@ from weightsmith.store import Run
 from weightsmith.web.export import Place
 from weightsmith.web.library import Library, snapshot_id
 
+MOST = 8
+"""Runs and files that the page compares."""
+
 _STEP = re.compile(r"(?P<run>.+)@(?P<step>\d+)")
 
 
@@ -25,7 +28,7 @@ def shown(
     Args:
         reference: a run, `RUN@STEP`, or a file of weights.
         weight: the name of a weight in it.
-        compare: other runs.
+        compare: what else is shown beside it: runs, `RUN@STEP` or files.
         view: an address of the page, or parameters from a `?` on.
         store: where runs are kept; None for the user's own.
 
@@ -34,25 +37,33 @@ def shown(
         SourceError, StoreError: a file does not open, or a run is not there.
     """
     if compare and weight is not None:
-        raise InputError("--compare shows runs and --weight one weight: give one of the two")
-    is_file = is_weights_reference(reference)
-    if is_file and compare:
-        raise InputError("--compare is for runs; `weightsmith diff` compares files")
+        raise InputError("--compare shows several and --weight one weight: give one of the two")
+    references = [reference, *compare]
+    if len(references) > MOST:
+        raise InputError(f"{len(references)} are too many to compare: the page takes {MOST}")
+    files = {f"f{place}": one for place, one in enumerate(filter(is_weights_reference, references))}
     with ExitStack() as stack:
-        stores = {} if is_file else {"s0": stack.enter_context(open_store(store))}
-        library = Library(stores, {"f0": reference} if is_file else {}, Cache(cache_folder(store)))
+        stores = {} if len(files) == len(references) else {"s0": stack.enter_context(open_store(store))}
+        library = Library(stores, files, Cache(cache_folder(store)))
         if view is not None and "#" in view:
             yield library, Place.parsed(view)
             return
         if compare:
-            runs = [f"s0~{_run(one, store).id}" for one in (reference, *compare)]
-            address = "#/compare?" + "&".join(f"run={one}" for one in runs)
-        elif is_file or weight is not None or _step(reference):
-            source = "f0" if is_file else _snapshot(reference, store)
+            ids = iter(files)
+            address = "#/compare?" + "&".join(
+                f"source={next(ids)}" if is_weights_reference(one) else _compared(one, store) for one in references
+            )
+        elif files or weight is not None or _step(reference):
+            source = "f0" if files else _snapshot(reference, store)
             address = f"#/source/{source}" + ("" if weight is None else f"/weight/{_index(library, source, weight)}")
         else:
             address = f"#/run/s0/{_run(reference, store).id}"
         yield library, Place.parsed(address + _parameters(view, more="?" in address))
+
+
+def _compared(reference: str, store: str | None) -> str:
+    """A run or its weights at a step as a comparison's address names it."""
+    return f"source={_snapshot(reference, store)}" if _step(reference) else f"run=s0~{_run(reference, store).id}"
 
 
 def _parameters(view: str | None, *, more: bool) -> str:
@@ -67,10 +78,9 @@ def _parameters(view: str | None, *, more: bool) -> str:
 
 
 def _run(reference: str, store: str | None) -> Run:
-    with subject(reference, store) as opened:
-        if not isinstance(opened, Run):
-            raise InputError(f"'{printable(reference)}' is a file and no run")
-        return opened
+    with subject(reference, store) as run:
+        assert isinstance(run, Run)  # files have been told apart before
+        return run
 
 
 def _step(reference: str) -> "re.Match[str] | None":
