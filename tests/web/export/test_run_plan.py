@@ -70,6 +70,19 @@ def test_time_bounds_what_controls_choose(saved, trained, monkeypatch):
     assert not any("/explain" in one for one in saved(f"#/run/s0/{trained}").addresses)
 
 
+def test_a_model_that_answers_too_late_is_left_out(saved, trained, monkeypatch):
+    patience = explain_plan.Patience
+
+    async def known(self, asked):
+        return None if asked.segments[-1] == "rows" else await kept(self, asked)
+
+    kept = patience.known
+    monkeypatch.setattr(patience, "known", known)
+    asked = {one.partition("?")[0].rpartition("/")[2] for one in saved(f"#/run/s0/{trained}").addresses}
+    assert {"explain", "maximized"} <= asked
+    assert not {"rows", "attribution"} & asked
+
+
 def test_a_run_that_cannot_be_explained_costs_no_torch(store, tmp_path):
     writer = store.create_run(name="recorded", recipe=None, environment={}, weights=[])
     writer.finish("completed")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from weightsmith.web.export.ask import Ask
@@ -31,18 +32,29 @@ SHARE = 0.3
 Base = tuple[str, ...]
 
 
-async def explained_source(ask: Ask, base: Base, snapshots: list[dict[str, Any]]) -> str:
-    """The snapshot that the model of a run is built from; empty where none can be."""
-    told = await Patience(ask, NEEDED).known(Asked.at(*base, "explain"))
+def time_to_explain(ask: Ask) -> Patience:
+    """Time for all that the tab shows at first."""
+    return Patience(ask, NEEDED)
+
+
+async def explained_source(patience: Patience, base: Base, snapshots: list[dict[str, Any]]) -> str:
+    """The snapshot that the model of a run is built from; empty where none can be, or not in time."""
+    told = await patience.known(Asked.at(*base, "explain"))
     if not told or not told["possible"] or not snapshots:
         return ""
     found: str = next((one for one in snapshots if one["step"] == told["step"]), snapshots[-1])["source"]
     return found
 
 
-async def explanations(ask: Ask, base: Base, place: Place) -> Plan:
-    """Rows, what their outputs depend on, and what units like; of a model that cannot be asked why not."""
-    patience = Patience(ask, NEEDED)
+async def explanations(ask: Ask, patience: Patience, base: Base, place: Place) -> Plan:
+    """Rows, what their outputs depend on, and what units like; of a model that cannot be asked why not.
+
+    Args:
+        ask: asks the application.
+        patience: what is left of the time for what the tab shows at first.
+        base: segments of the run's address.
+        place: the view.
+    """
     told = await patience.known(Asked.at(*base, "explain"))
     if told is None:
         return
@@ -52,14 +64,15 @@ async def explanations(ask: Ask, base: Base, place: Place) -> Plan:
     view = _View(base, told, place)
     pages = {asked.key: (asked, await patience.known(asked)) for asked in view.pages()}
     rows = [view.chosen(), *(_begin(page, told) for _, page in pages.values())]
-    shown, *others = dict.fromkeys(one for one in rows if one)
+    explained = list(dict.fromkeys(one for one in rows if one))  # none where no page came in time
     for asked, page in pages.values():
         if page is not None:
             yield Wanted(asked, PART)
-    for first in (view.answers(shown), view.liked(), *map(view.answers, others)):
+    for first in (*map(view.answers, explained[:1]), view.liked(), *map(view.answers, explained[1:])):
         async for wanted in patience.those_in_time(first):
             yield wanted
-    async for wanted in Patience(ask, MORE).those_in_time([*view.choices(shown), *view.other_units()]):
+    more = [*chain.from_iterable(map(view.choices, explained[:1])), *view.other_units()]
+    async for wanted in Patience(ask, MORE).those_in_time(more):
         yield wanted
 
 

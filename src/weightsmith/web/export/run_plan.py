@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from weightsmith.web.export.ask import Ask
-from weightsmith.web.export.explain_plan import explained_source, explanations, first_weight
+from weightsmith.web.export.explain_plan import explained_source, explanations, first_weight, time_to_explain
 from weightsmith.web.export.place import Asked, Place
 from weightsmith.web.export.plan import Plan, Wanted, hello, known, table
 
@@ -26,7 +26,8 @@ async def run(ask: Ask, store: str, run_id: str, place: Place, budget: int) -> P
     base = ("stores", store, "runs", run_id)
     detail = await known(ask, Asked.at(*base))
     yield hello({store}, set())
-    explained = await explained_source(ask, base, detail["snapshots"])
+    patience = time_to_explain(ask)
+    explained = await explained_source(patience, base, detail["snapshots"])
     kept = _spread([one["source"] for one in detail["snapshots"]], [place.parameter("snapshot"), explained])
 
     def trim(told: Any) -> Any:
@@ -38,7 +39,7 @@ async def run(ask: Ask, store: str, run_id: str, place: Place, budget: int) -> P
         yield wanted
     for plan in (
         _tables(ask, kept[:2], "tables of weights"),
-        explanations(ask, base, place),
+        explanations(ask, patience, base, place),
         _histograms(base, detail, place),
         first_weight(ask, explained, place, budget),
         _tables(ask, kept[2:], "tables of weights at other steps"),
