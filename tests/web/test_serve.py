@@ -114,6 +114,36 @@ def test_who_connects_and_asks_for_nothing_is_dropped(connect):
         assert connection.recv(100) == b""
 
 
+@pytest.mark.parametrize("server", [0.5], indirect=True)
+def test_who_begins_another_head_has_to_end_it(connect):
+    connection = connect()
+    connection.sendall(asking("/api/hello"))
+    found = b""
+    while b'"files"' not in found:
+        found += connection.recv(4096)
+    connection.sendall(b"GET /api/hello HT")
+    assert connection.recv(100) == b""
+
+
+@pytest.mark.parametrize("server", [0.5], indirect=True)
+def test_who_has_asked_may_take_longer_than_a_head(connect):
+    one, _ = listen_to_events(connect)
+    one.settimeout(1.5)
+    with pytest.raises(TimeoutError):
+        one.recv(100)
+
+
+def test_nothing_after_a_body_is_answered(connect):
+    connection = connect()
+    head = b"GET /api/hello HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"
+    connection.sendall(head + b"0\r\n\r\n" + asking("/api/runs"))
+    found = b""
+    while piece := connection.recv(4096):
+        found += piece
+    assert found.startswith(b"HTTP/1.1 413")
+    assert found.count(b"HTTP/1.1 ") == 1
+
+
 def test_a_head_without_end_is_refused(connect):
     connection = connect()
     with contextlib.suppress(ConnectionError):

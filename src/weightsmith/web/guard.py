@@ -16,6 +16,9 @@ LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _LONGEST = 8192
 """Characters of an address with its query."""
 
+_HAS_BODY = 413
+"""Status of the answer to a request that brings something."""
+
 _POLICY = (
     "default-src 'self'; img-src 'self' blob: data:; style-src 'self'; connect-src 'self'; "
     "object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors "
@@ -104,7 +107,7 @@ class Guard:
         if scope["method"] not in ("GET", "HEAD"):
             return 405, "this server is only read from: use GET"
         if headers.get("content-length", "0") != "0" or "transfer-encoding" in headers:
-            return 413, "a request to this server has no body"
+            return _HAS_BODY, "a request to this server has no body"
         if len(scope.get("raw_path") or path) + len(scope["query_string"]) > _LONGEST:
             return 414, f"the address is longer than {_LONGEST} characters"
         return None
@@ -184,5 +187,7 @@ async def _lead(send: Send, status: int, path: str, *more: tuple[bytes, bytes]) 
 async def _say(send: Send, status: int, reason: str) -> None:
     body = json.dumps({"error": reason}).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    if status == _HAS_BODY:  # a proxy may see its end elsewhere: what follows must not count as a request of its own
+        headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

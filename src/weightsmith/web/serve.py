@@ -4,6 +4,7 @@ import asyncio
 import socket
 from typing import Any
 
+import h11
 import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -57,22 +58,32 @@ def listen(host: str, port: int | None, first: int = 8300, tries: int = 50) -> s
 
 
 class _Protocol(H11Protocol):
-    """uvicorn's own, with an end to its patience: who connects has to ask for something."""
+    """uvicorn's own, with an end to its patience: whoever connects, or begins a further head, has to end it."""
 
     _waiting: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        self._waiting = self.loop.call_later(HEAD_PATIENCE, self._give_up)
+        self._wait()
 
-    def _give_up(self) -> None:
-        if self.cycle is None and not self.transport.is_closing():
-            self.transport.close()
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)  # which ends the patience with an idle connection at the first byte
+        if self.conn.their_state is not h11.IDLE:
+            self._stop_waiting()
+        elif self._waiting is None:
+            self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def _wait(self) -> None:
+        self._waiting = self.loop.call_later(HEAD_PATIENCE, self.transport.close)
+
+    def _stop_waiting(self) -> None:
         if self._waiting is not None:
             self._waiting.cancel()
-        super().connection_lost(exc)
+            self._waiting = None
 
 
 class _Ending:
