@@ -132,6 +132,32 @@ def test_who_follows_hears_how_far_it_is_and_then_gets_what_all_get():
     run(scenario)
 
 
+def test_much_that_is_handed_out_at_once_leaves_others_their_turn():
+    produced, turns = threading.Event(), 0
+
+    def produce(give, check):
+        for item in range(100):
+            give(item)
+        produced.set()
+
+    async def other():
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async def scenario():
+        news = Work(Memory(100)).stream(produce)
+        assert await anext(news) == 0
+        await until(produced.is_set)
+        task = asyncio.create_task(other())
+        assert [one async for one in news] == list(range(1, 100))
+        task.cancel()
+        assert turns > 90
+
+    run(scenario)
+
+
 def test_a_computation_is_given_up_when_the_last_who_follows_leaves():
     ended = threading.Event()
 

@@ -163,6 +163,8 @@ class Work:
         try:
             while (item := await items.get()) is not None:
                 yield item[0]
+                # A queue with items never waits: others have their turn, and so has the news that the client left.
+                await asyncio.sleep(0)
             task.result()
         finally:
             check.give_up()
