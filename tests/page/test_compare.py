@@ -111,6 +111,7 @@ def test_statistics_stand_side_by_side_the_most_different_first(compared: Any, w
     first = panel.locator("tbody tr").first
     zeros = 100 * np.mean(weights[1]["a.weight"] == 0)
     expect(first.get_by_role("cell")).to_have_text(["a.weight", "100 %", "0 %", f"{zeros:.1f} %", "0 %"])
+    panel.get_by_role("button", name="Save", exact=True).click()
     with page.expect_download() as download:
         panel.get_by_role("button", name="CSV").click()
     rows = list(csv.DictReader(io.StringIO(Path(download.value.path()).read_text(encoding="utf-8"))))
@@ -161,6 +162,20 @@ def test_a_comparison_follows_a_file(compared: Any, weights: Any, expect: Any) -
     save_file(weights[0], paths[1].with_suffix(".new"))
     paths[1].with_suffix(".new").replace(paths[1])
     expect(page.get_by_test_id("verdict")).to_contain_text("The same weights")
+
+
+def test_a_damaged_file_says_so_and_the_others_are_compared(compared: Any, expect: Any) -> None:
+    opened, paths = compared
+    paths[1].write_bytes(b"no longer")
+    page = opened("#/compare?source=f0&source=f1&source=f2").page
+    row = page.get_by_role("region", name="Checkpoints").locator("tbody tr").nth(1)
+    expect(row).to_contain_text("not a safetensors file")
+    expect(changes(page).locator("tbody tr").first).to_contain_text("100 %")
+
+
+def test_what_is_beyond_eight_is_said(tab: Any, expect: Any) -> None:
+    page = tab.open("#/compare?" + "&".join(f"source=f{place}" for place in range(9)))
+    expect(page.get_by_text("The address names 9; the first 8 are compared.")).to_be_visible()
 
 
 def test_runs_have_their_weights_compared(tab: Any, server: Any, expect: Any) -> None:

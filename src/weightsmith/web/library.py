@@ -125,6 +125,12 @@ class Library:
             raise ChangedError(f"{printable(found.source.label)} has changed since it was opened")
         return found
 
+    def label(self, source: str) -> str:
+        """What weights are called whether or not they can be opened: a file by its path, all others by their id."""
+        name = source.partition("@")[0]
+        what = self.files.get(name, name)
+        return what.label if isinstance(what, Source) else what
+
     def tags(self) -> dict[str, tuple[str | None, str | None]]:
         """Of each local file that was opened the tag that it had then and the one it has now; None where it is gone."""
         with self._lock:

@@ -121,14 +121,30 @@ def test_a_run_without_snapshots_has_no_weights(client, store):
     writer.finish("completed")
     found = client.get("/api/compare", params={"run": f"s0~{writer.id}"}).json()
     assert found["weights"] == [
-        {"subject": f"s0~{writer.id}", "source": None, "content": None, "label": "bare", "step": None}
+        {"subject": f"s0~{writer.id}", "source": None, "content": None, "label": "bare", "step": None, "reason": None}
     ]
+
+
+def test_what_cannot_be_read_does_not_hide_the_others(files, record, tmp_path):
+    client, _ = files
+    (tmp_path / "narrow.safetensors").write_bytes(b"no longer")
+    key = record("there")
+    asked = {"run": ["s0~gone", f"s0~{key}"], "source": ["f0", "f1", "f77"]}
+    response = client.get("/api/compare", params=asked)
+    assert response.status_code == 200, response.text
+    found = response.json()
+    reasons = {one["subject"]: one["reason"] for one in found["weights"]}
+    assert {subject for subject, reason in reasons.items() if reason is None} == {f"s0~{key}", "f0"}
+    assert "narrow.safetensors" in reasons["f1"]
+    assert [one["source"] for one in found["weights"]] == [None, f"s0~{key}~1000", "f0", None, None]
+    assert found["weights"][3]["label"].endswith("narrow.safetensors")
+    assert (found["recipes"]["differences"], found["series"]) == ([], ["loss"])
 
 
 @pytest.mark.parametrize(
     ("address", "status"),
     [
-        *(("", 400), ("?source=f9", 404), ("?run=s0~no&source=f0", 404), ("/weights?source=f0", 422)),
+        *(("", 400), ("?source=f9", 404), ("?run=s0~no", 404), ("/weights?source=f0", 422)),
         *(("/weights?source=f0&source=f9", 404), ("/weights?source=f0&source=f1&source=f2", 422)),
         *(("/statistics", 422), ("/statistics?" + "&".join(["source=f0"] * 9), 422)),
         ("/statistics?source=../x", 404),

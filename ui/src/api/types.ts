@@ -261,8 +261,8 @@ export interface Embedding {
 export interface Comparison {
   recipes: { differences: { key: string; values: unknown[] }[] };
   series: string[];
-  /** Which weights stand for each run and source: null for a run that has kept none. */
-  weights: { subject: string; source: string | null; content: string | null; label: string; step: Maybe }[];
+  /** Which weights stand for each run and source: null for a run that has kept none, and with a `reason` for what cannot be read. */
+  weights: { subject: string; source: string | null; content: string | null; label: string; step: Maybe; reason: string | null }[];
 }
 
 /** A weight on one side of a comparison of checkpoints. */

@@ -74,8 +74,9 @@ function RunCells({ subject: { run, isRun }, known }: { subject: Subject; known:
   );
 }
 
-function WeightsLink({ subject: { source, step, path }, known }: { subject: Subject; known: boolean }) {
+function WeightsLink({ subject: { source, step, path, reason }, known }: { subject: Subject; known: boolean }) {
   if (!known) return <span class="muted">…</span>;
+  if (reason !== null) return <span class="unread">{shortened(visible(reason), 160)}</span>;
   if (path !== null) return <span class="muted"><Name text={path} length={90} /></span>;
   if (source === null) return <span class="muted">none kept</span>;
   return <a href={link(["source", source])}>at step {number(step)}</a>;

@@ -23,6 +23,8 @@ export interface Subject {
   /** The same with their content, for addresses. */
   held: string | null;
   step: number | null;
+  /** Why it cannot be compared. */
+  reason: string | null;
 }
 
 export interface Wanted {
@@ -30,6 +32,8 @@ export interface Wanted {
   sources: string[];
   /** All in the order of the address. */
   all: { id: string; isRun: boolean }[];
+  /** How many more the address names than can be compared. */
+  beyond: number;
 }
 
 /** The runs and sources that the address names, each once. */
@@ -38,8 +42,9 @@ export function useWanted(): Wanted {
   const text = params.toString();
   return useMemo(() => {
     const named = [...params].filter(([name]) => name === "run" || name === "source");
-    const all = [...new Map(named.map(([name, id]) => [id, { id, isRun: name === "run" }])).values()].slice(0, MOST);
-    return { runs: all.filter((one) => one.isRun).map((one) => one.id), sources: all.filter((one) => !one.isRun).map((one) => one.id), all };
+    const all = [...new Map(named.map(([name, id]) => [id, { id, isRun: name === "run" }])).values()];
+    const beyond = all.splice(MOST).length;
+    return { runs: all.filter((one) => one.isRun).map((one) => one.id), sources: all.filter((one) => !one.isRun).map((one) => one.id), all, beyond };
   }, [text]);
 }
 
@@ -50,7 +55,7 @@ export function useSubjects(wanted: Wanted, comparison: Comparison | null, runs:
     const isFile = (id: string) => known.has(id) && !id.includes("~");
     const paths = wanted.sources.filter(isFile).map((id) => known.get(id)!.label);
     return wanted.all.map(({ id, isRun }, i): Subject => {
-      const { label, source = null, content = null, step = null } = known.get(id) ?? {};
+      const { label, source = null, content = null, step = null, reason = null } = known.get(id) ?? {};
       const path = isFile(id) ? label! : null;
       return {
         id,
@@ -62,6 +67,7 @@ export function useSubjects(wanted: Wanted, comparison: Comparison | null, runs:
         source,
         held: source && pinned(source, content),
         step,
+        reason,
       };
     });
   }, [wanted, comparison, runs, colors]);

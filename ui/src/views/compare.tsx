@@ -15,6 +15,7 @@ import { When } from "../parts/panel";
 import { Empty, Failure } from "../parts/states";
 import { link } from "../router";
 import { reference } from "../runs/facts";
+import { count } from "../text";
 
 export function CompareView() {
   const wanted = useWanted();
@@ -38,15 +39,21 @@ function Compared({ wanted }: { wanted: Wanted }) {
   const comparison = useData<Comparison>(address(["compare"], { run: wanted.runs, source: wanted.sources }), live.version + changes);
   const runs = useData<{ runs: RunRow[] }>(wanted.runs.length ? "api/runs" : null, live.version);
   const subjects = useSubjects(wanted, comparison.data, runs.data?.runs ?? null);
-  const compared = subjects.filter((one) => one.isRun);
+  const runsAsked = subjects.filter((one) => one.isRun);
+  const compared = runsAsked.filter((one) => one.reason === null);
   return (
     <>
       <div class="heading">
         <h1>Comparing {counted(wanted)}</h1>
+        {wanted.beyond > 0 && (
+          <span class="muted" role="status">
+            The address names {count(wanted.all.length + wanted.beyond)}; the first {count(wanted.all.length)} are compared.
+          </span>
+        )}
       </div>
       <SubjectsPanel subjects={subjects} runsKnown={runs.data !== null} weightsKnown={comparison.data !== null} />
       {comparison.data && isGone(comparison.error) && <Failure error={comparison.error!} />}
-      {compared.length > 1 && <RecipeDifferencesPanel runs={compared} comparison={comparison} />}
+      {compared.length > 1 && <RecipeDifferencesPanel runs={runsAsked} comparison={comparison} />}
       <When loaded={comparison}>
         {(data) => (
           <>

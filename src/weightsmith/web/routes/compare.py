@@ -1,21 +1,25 @@
 """`api/compare`: in what the recipes of runs differ, which curves they share, and where the weights of each lie."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Query, Request, Response
 
-from weightsmith.errors import InputError
+from weightsmith.errors import InputError, WeightsmithError
 from weightsmith.names import printable
 from weightsmith.store import Run
 from weightsmith.web.answer import answer
-from weightsmith.web.faults import UnknownError
-from weightsmith.web.library import snapshot_id
+from weightsmith.web.faults import UnknownError, line_of
+from weightsmith.web.library import Opened, snapshot_id
 from weightsmith.web.served import Here
 
 router = APIRouter()
 
-MOST = 16
+MOST = 8
+"""Runs, and as many sources."""
+
+Found = TypeVar("Found")
 
 Reference = Annotated[str, Query(max_length=100)]
 
@@ -30,22 +34,37 @@ def compare(
     """Each `run` is `STORE~ID`, each `source` a file or a snapshot; at least one is given.
 
     Every difference of the recipes has one value for each run, null where its recipe says nothing. `weights` tells of
-    each run and source, in the order given, which weights stand for it: of a run those of its last snapshot.
+    each run and source, in the order given, which weights stand for it: of a run those of its last snapshot. One that
+    is not there or cannot be read has a `reason` instead, so that the others can be compared all the same.
     """
     if not run and not source:
         raise InputError("name at least one run or source to compare")
-    runs = [_run(here, reference) for reference in run]
-    weights = [*map(_kept, run, runs), *(_weights(here, one) for one in source)]
-    return answer(
-        request, {"recipes": {"differences": _differences(runs)}, "series": _common(runs), "weights": weights}
-    )
+    runs = [_tried(partial(_run, here), one) for one in run]
+    sources = [_tried(here.library.source, one) for one in source]
+    if not any(isinstance(one, (Run, Opened)) for one in (*runs, *sources)):
+        raise next(one for one in (*runs, *sources) if isinstance(one, Exception))
+    weights = [*map(_kept, run, runs), *(_weights(here, *one) for one in zip(source, sources, strict=True))]
+    differences, series = _differences(runs), _common([one for one in runs if isinstance(one, Run)])
+    return answer(request, {"recipes": {"differences": differences}, "series": series, "weights": weights})
 
 
-def _differences(runs: list[Run]) -> list[dict[str, Any]]:
-    flat = [_flat(one.recipe or {}) for one in runs]
-    keys = dict.fromkeys(key for recipe in flat for key in recipe)
-    table = {key: [recipe.get(key) for recipe in flat] for key in keys}
-    return [{"key": key, "values": values} for key, values in table.items() if any(one != values[0] for one in values)]
+def _tried(find: Callable[[str], Found], reference: str) -> Found | WeightsmithError | OSError:
+    """What is found under a reference, or why it is not."""
+    try:
+        return find(reference)
+    except (WeightsmithError, OSError) as error:
+        return error
+
+
+def _differences(runs: list[Run | WeightsmithError | OSError]) -> list[dict[str, Any]]:
+    flat = [_flat(one.recipe or {}) if isinstance(one, Run) else None for one in runs]
+    known = [recipe for recipe in flat if recipe is not None]
+    keys = dict.fromkeys(key for recipe in known for key in recipe)
+    return [
+        {"key": key, "values": [recipe and recipe.get(key) for recipe in flat]}
+        for key in keys
+        if any(recipe.get(key) != known[0].get(key) for recipe in known)
+    ]
 
 
 def _common(runs: list[Run]) -> list[str]:
@@ -54,23 +73,39 @@ def _common(runs: list[Run]) -> list[str]:
     return [name for name in own[0] if all(name in names for names in own)] if own else []
 
 
-def _kept(reference: str, run: Run) -> dict[str, Any]:
+def _kept(reference: str, run: Run | WeightsmithError | OSError) -> dict[str, Any]:
+    if not isinstance(run, Run):
+        return _standing(reference, reference, reason=line_of(run))
     last = max((snapshot.step for snapshot in run.snapshots()), default=None)
     source = None if last is None else snapshot_id(reference.partition("~")[0], run.id, last)
+    return _standing(reference, run.name or run.id, source, step=last)
+
+
+def _weights(here: Here, source: str, opened: Opened | WeightsmithError | OSError) -> dict[str, Any]:
+    if not isinstance(opened, Opened):
+        return _standing(source, here.library.label(source), reason=line_of(opened))
+    if opened.run is None:
+        return _standing(source, opened.source.label, opened.id, opened.tag)
+    return _standing(source, opened.run.name or opened.run.id, opened.id, opened.tag, int(opened.id.rpartition("~")[2]))
+
+
+def _standing(
+    subject: str,
+    label: str,
+    source: str | None = None,
+    content: str | None = None,
+    step: int | None = None,
+    reason: str | None = None,
+) -> dict[str, Any]:
+    """Which weights stand for a run or source, or why none do; a run may just have kept none."""
     return {
-        "subject": reference,
+        "subject": subject,
         "source": source,
-        "content": None,
-        "label": printable(run.name or run.id),
-        "step": last,
+        "content": content,
+        "label": printable(label),
+        "step": step,
+        "reason": reason,
     }
-
-
-def _weights(here: Here, source: str) -> dict[str, Any]:
-    opened = here.library.source(source)
-    step = None if opened.run is None else int(opened.id.rpartition("~")[2])
-    label = opened.source.label if opened.run is None else opened.run.name or opened.run.id
-    return {"subject": source, "source": opened.id, "content": opened.tag, "label": printable(label), "step": step}
 
 
 def _run(here: Here, reference: str) -> Run:
