@@ -21,6 +21,8 @@ def events(answer):
         f"{WEIGHT}/correlation",
         f"{WEIGHT}/embedding?method=tsne&dimensions=3",
         "/api/sources/f0/findings",
+        "/api/compare/weights?source=f0&source=f0",
+        "/api/compare/statistics?source=f0&source=f0",
     ],
 )
 def test_events_end_with_what_others_get(client, address):

@@ -7,6 +7,7 @@ import type { Histogram, SideBySide, WeightDetail } from "../api/types";
 import { axes, type Axis, layout } from "../parts/axes";
 import { Canvas, type Frame } from "../parts/canvas";
 import { Select, Toggle } from "../parts/controls";
+import { NAMELESS } from "../parts/name";
 import { Panel } from "../parts/panel";
 import { Empty, Failure, Loading } from "../parts/states";
 import { useParam } from "../router";
@@ -124,7 +125,7 @@ export function DistributionsPanel({ subjects, row, rows, onChoose }: Props) {
     >
       {row && (
         <div class="toolbar">
-          <Select label="Weight" value={row.name} options={rows.map((one) => [one.name, shortened(visible(one.name), 44)] as const)} onChange={onChoose} />
+          <Select label="Weight" value={row.name} options={rows.map((one) => [one.name, shortened(visible(one.name), 44) || NAMELESS] as const)} onChange={onChoose} />
         </div>
       )}
       {failed && <Failure error={failed} />}

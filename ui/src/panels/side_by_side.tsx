@@ -2,7 +2,7 @@
 
 import { useMemo } from "preact/hooks";
 import { address } from "../api/client";
-import { useData } from "../api/data";
+import { useLong } from "../api/data";
 import type { SideBySide, SideBySideEntry } from "../api/types";
 import { Search, Segments } from "../parts/controls";
 import { Name } from "../parts/name";
@@ -90,11 +90,11 @@ export function SideBySidePanels({ subjects }: { subjects: Subject[] }) {
   const [statistic, setStatistic] = useParam("stat", "std");
   const [search, setSearch] = useParam("search");
   const [weight, setWeight] = useParam("weight");
-  const loaded = useData<SideBySide>(able.length > 1 ? address(["compare", "statistics"], { source: able.map((one) => one.held!) }) : null);
+  const loaded = useLong<SideBySide>(able.length > 1 ? address(["compare", "statistics"], { source: able.map((one) => one.held!) }) : null);
   const name = STATISTICS.some(([one]) => one === statistic) ? (statistic as Statistic) : "std";
   const rows = loaded.data?.weights ?? [];
   const shown = rows.filter((row) => search.toLowerCase().split(/\s+/).every((word) => row.name.toLowerCase().includes(word)));
-  const chosen = useMemo(() => rows.find((row) => row.name === weight) ?? furthest(rows), [rows, weight]);
+  const chosen = useMemo(() => (weight && rows.find((row) => row.name === weight)) || furthest(rows), [rows, weight]);
   if (able.length < 2) return null;
   // Many columns need the whole width; the picture then stands above, in sight of the names that choose it.
   const wide = able.length > 3;

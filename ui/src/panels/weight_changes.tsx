@@ -2,7 +2,7 @@
 
 import { useMemo } from "preact/hooks";
 import { address } from "../api/client";
-import { useData } from "../api/data";
+import { useLong } from "../api/data";
 import type { ChangeSide, WeightChange, WeightChanges } from "../api/types";
 import { Search, Segments, Select } from "../parts/controls";
 import { Name } from "../parts/name";
@@ -161,7 +161,7 @@ export function WeightChangesPanel({ subjects }: { subjects: Subject[] }) {
   const { base, other, choose } = usePair(subjects);
   const [search, setSearch] = useParam("csearch");
   const [which, setWhich] = useParam("changes");
-  const loaded = useData<WeightChanges>(base?.held && other?.held ? address(["compare", "weights"], { source: [base.held, other.held] }) : null);
+  const loaded = useLong<WeightChanges>(base?.held && other?.held ? address(["compare", "weights"], { source: [base.held, other.held] }) : null);
   const all = useMemo(() => (loaded.data ? rowsOf(loaded.data) : []), [loaded.data]);
   const shown = all.filter((row) => matches(row, search, which === "changed"));
   const able = subjects.filter((one) => one.source !== null);

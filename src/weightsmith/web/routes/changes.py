@@ -7,9 +7,10 @@ from fastapi import APIRouter, Query, Request, Response
 
 from weightsmith.analysis.diff import Change, ChangeRank, Diff, diff
 from weightsmith.names import printable
-from weightsmith.web.answer import as_json, encoded, number
+from weightsmith.web.answer import as_json, number
 from weightsmith.web.copied import copied_source
 from weightsmith.web.library import Opened
+from weightsmith.web.long import long_answer
 from weightsmith.web.routes.compare import Reference
 from weightsmith.web.served import Here
 from weightsmith.web.work import Check
@@ -29,11 +30,14 @@ async def changes(
     before, after = [await to_thread.run_sync(here.library.source, one) for one in source]
 
     def compute(check: Check) -> bytes:
-        old, new = copied_source(before.source), copied_source(after.source)
-        return as_json(_plain(diff(old, new, progress=lambda *_: check()), before, after))
+        def progress(done: int, total: int, what: str) -> None:
+            check(done, total, f"Comparing {printable(what[:200])}")
 
-    body = await here.work.result(request, ("changes", before.content, after.content), compute, len)
-    return encoded(request, body, "application/json")
+        check(doing="Matching weights")
+        old, new = copied_source(before.source), copied_source(after.source)
+        return as_json(_plain(diff(old, new, progress=progress), before, after))
+
+    return await long_answer(request, here, ("changes", before.content, after.content), compute)
 
 
 def _plain(found: Diff, before: Opened, after: Opened) -> dict[str, Any]:

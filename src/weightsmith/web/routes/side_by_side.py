@@ -7,8 +7,9 @@ from fastapi import APIRouter, Query, Request, Response
 
 from weightsmith.names import printable
 from weightsmith.scan import Summary, scan
-from weightsmith.web.answer import as_json, encoded, finite
+from weightsmith.web.answer import as_json, finite
 from weightsmith.web.library import Opened
+from weightsmith.web.long import long_answer
 from weightsmith.web.routes.compare import Reference
 from weightsmith.web.served import Here
 from weightsmith.web.work import Check
@@ -30,15 +31,19 @@ async def side_by_side(
     opened = [await to_thread.run_sync(here.library.source, one) for one in source]
 
     def compute(check: Check) -> bytes:
-        return as_json({"statistics": list(STATISTICS), "weights": _rows([_measured(one, check) for one in opened])})
+        columns = [_measured(one, check, place, len(opened)) for place, one in enumerate(opened)]
+        return as_json({"statistics": list(STATISTICS), "weights": _rows(columns)})
 
-    body = await here.work.result(request, ("side by side", *(one.content for one in opened)), compute, len)
-    return encoded(request, body, "application/json")
+    return await long_answer(request, here, ("side by side", *(one.content for one in opened)), compute)
 
 
-def _measured(opened: Opened, check: Check) -> dict[str, dict[str, Any]]:
-    """What each weight of a checkpoint is like, by its name."""
-    found = scan(opened.source, cache=opened.cache, progress=lambda *_: check())
+def _measured(opened: Opened, check: Check, place: int, count: int) -> dict[str, dict[str, Any]]:
+    """What each weight of a checkpoint is like, by its name; it is the one at `place` of `count`."""
+
+    def progress(done: int, total: int, what: str) -> None:
+        check(place + done / max(total, 1), count, f"Measuring {printable(what[:200])}")
+
+    found = scan(opened.source, cache=opened.cache, progress=progress)
     return {summary.name: _entry(index, summary) for index, summary in enumerate(found.summaries)}
 
 
