@@ -11,7 +11,7 @@ import { Name } from "./parts/name";
 import { SaveButton, SavedNote } from "./parts/save_page";
 import { Empty } from "./parts/states";
 import { link, useRoute } from "./router";
-import { baseName, shortened, visible } from "./text";
+import { baseName, plural, shortened, visible } from "./text";
 import { type Choice, setChoice, useTheme } from "./theme";
 import { CompareView } from "./views/compare";
 import { RunView } from "./views/run";
@@ -92,7 +92,7 @@ export function App() {
         ) : (
           <nav aria-label="Runs and files">
             {(hello.data?.stores.length ?? 0) > 0 && (
-              <a href={link([])} aria-current={path.length === 0 ? "page" : undefined}>
+              <a class="whole" href={link([])} aria-current={path.length === 0 ? "page" : undefined}>
                 Runs
               </a>
             )}
@@ -101,7 +101,7 @@ export function App() {
                 <Name text={baseName(file.label)} length={32} />
               </a>
             ))}
-            {files.length > 4 && <a href={link([])}>{files.length - 4} more files</a>}
+            {files.length > 4 && <a class="whole" href={link([])}>{plural(files.length - 4, "more file")}</a>}
           </nav>
         )}
         {!saved && <SaveButton />}

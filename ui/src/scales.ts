@@ -63,7 +63,7 @@ export function ink([red, green, blue]: Rgb): string {
 /** Round numbers between two bounds, about `wanted` of them. */
 export function ticks(low: number, high: number, wanted = 5): number[] {
   if (!(high > low)) return [low];
-  const rough = (high - low) / wanted;
+  const rough = high / wanted - low / wanted; // the whole may be more than a number holds
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((m) => m * power).find((s) => s >= rough * 0.7) ?? rough;
   const first = Math.ceil(low / step - 1e-9);

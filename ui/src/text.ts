@@ -33,7 +33,7 @@ export function number(value: unknown, digits = 3): string {
   if (value === 0) return "0";
   const size = Math.abs(value);
   if (Number.isInteger(value) && size < 1e9) return minus(value.toLocaleString("en-US"));
-  if (size >= 1e6 || size < 1e-4) return minus(Number(value.toPrecision(digits)).toExponential().replace("e+", "e"));
+  if (size >= 1e6 || size < 1e-4) return minus(value.toExponential(digits - 1).replace(/\.?0*e\+?/, "e"));
   if (size >= 1000) return minus(Math.round(value).toLocaleString("en-US"));
   return minus(String(Number(value.toPrecision(digits))));
 }

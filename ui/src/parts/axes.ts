@@ -34,12 +34,13 @@ export const MARGINS: Margins = { left: 52, right: 12, top: 10, bottom: 34 };
 
 function place(axis: Axis, from: number, to: number): [(value: number) => number, (pixel: number) => number] {
   const into = axis.log ? Math.log10 : (value: number) => value;
-  const low = into(axis.low);
-  const span = into(axis.high) - low || 1;
+  // By halves, as the whole span of float64 is more than a number holds.
+  const low = into(axis.low) / 2;
+  const span = into(axis.high) / 2 - low || 0.5;
   return [
-    (value) => from + ((into(value) - low) / span) * (to - from),
+    (value) => from + ((into(value) / 2 - low) / span) * (to - from),
     (pixel) => {
-      const value = low + ((pixel - from) / (to - from || 1)) * span;
+      const value = 2 * (low + ((pixel - from) / (to - from || 1)) * span);
       return axis.log ? 10 ** value : value;
     },
   ];
@@ -84,7 +85,7 @@ export function axes({ context, width, height, colors }: Frame, x: Axis, y: Axis
     context.moveTo(plot.left, place);
     context.lineTo(plot.right, place);
     context.stroke();
-    context.fillText((y.format ?? number)(value), plot.left - 7, place);
+    context.fillText((y.format ?? number)(value), plot.left - 7, place, plot.left - 7);
   }
   context.textBaseline = "top";
   context.textAlign = "center";
@@ -94,7 +95,9 @@ export function axes({ context, width, height, colors }: Frame, x: Axis, y: Axis
     context.moveTo(place, plot.bottom);
     context.lineTo(place, plot.bottom + 4);
     context.stroke();
-    context.fillText((x.format ?? number)(value), place, plot.bottom + 7);
+    const text = (x.format ?? number)(value);
+    const half = context.measureText(text).width / 2;
+    context.fillText(text, Math.max(half, Math.min(width - half, place)), plot.bottom + 7);
   }
   context.beginPath();
   context.moveTo(plot.left, plot.bottom + 0.5);

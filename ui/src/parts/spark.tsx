@@ -4,6 +4,7 @@ import type { Histogram, Maybe } from "../api/types";
 
 const WIDTH = 96;
 const HEIGHT = 22;
+const NARROWEST = 1e-9; // share of the picture
 
 export function Sparkline({ values }: { values: Maybe[] }) {
   const finite = values.filter((value): value is number => value !== null);
@@ -40,7 +41,9 @@ export function Sparkline({ values }: { values: Maybe[] }) {
 export function MiniHistogram({ histogram }: { histogram: Histogram | null | undefined }) {
   if (!histogram || !histogram.counts.length) return <span class="muted">–</span>;
   const { edges, counts } = histogram;
-  const densities = counts.map((amount, i) => Math.sqrt(amount / Math.max(edges[i + 1] - edges[i], Number.MIN_VALUE)));
+  // In shares of the whole, by halves: the numbers may be the largest or smallest that there are.
+  const span = edges[counts.length] / 2 - edges[0] / 2 || 1;
+  const densities = counts.map((amount, i) => Math.sqrt(amount / Math.max((edges[i + 1] / 2 - edges[i] / 2) / span, NARROWEST)));
   const most = Math.max(...densities) || 1;
   const bar = WIDTH / counts.length;
   let path = "";
