@@ -37,3 +37,17 @@ def test_an_error_of_long_work_is_one_line(tab: Any, expect: Any) -> None:
     tab.open("#/source/f0/weight/0")
     panel = page.get_by_role("region", name="Spectrum")
     expect(panel.get_by_role("alert")).to_contain_text("It has <b>no</b> spectrum.")
+
+
+def test_a_tab_that_was_opened_aside_asks_for_long_work_once_it_is_seen(tab: Any, expect: Any) -> None:
+    page = tab.page
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.add_init_script("Object.defineProperty(document, 'hidden', { configurable: true, get: () => true })")
+    tab.open("#/source/f0/weight/0")
+    expect(page.get_by_role("region", name="Matrix").locator("canvas").first).to_be_visible()
+    tab.until(lambda: any("/tiles/" in url for url in asked), "the matrix is asked for")
+    assert not any(url.endswith("/spectrum") for url in asked)
+    page.evaluate("Object.defineProperty(document, 'hidden', { configurable: true, get: () => false })")
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    expect(page.get_by_role("region", name="Spectrum").locator("canvas")).to_be_visible()

@@ -4,7 +4,7 @@ import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { ApiError, getJson } from "./client";
 import { useConnection } from "./connection";
 import { getLong, type Progress } from "./long";
-import { counted } from "./quiet";
+import { counted, useWasSeen } from "./quiet";
 
 export interface Loaded<T> {
   data: T | null;
@@ -105,12 +105,13 @@ export function useEach<T>(addresses: (string | null)[], version = 0): Loaded<T>
   return state.key === key ? state.found : waiting;
 }
 
-/** Like `useData`, for what takes long: it says how far it is, and can be cancelled and started again. */
+/** Like `useData`, for what takes long: it begins once the page is seen, says how far it is, and can be cancelled and started again. */
 export function useLong<T>(address: string | null, version = 0): Loaded<T> {
   const [cancelled, setCancelled] = useState<string | null>(null);
   const [told, tell] = useState<{ address: string; progress: Progress } | null>(null);
   const stopped = address !== null && cancelled === address;
-  const loaded = useData<T>(stopped ? null : address, version, (asked, signal) => getLong<T>(asked, signal, (progress) => tell({ address: asked, progress })));
+  const seen = useWasSeen();
+  const loaded = useData<T>(stopped || !seen ? null : address, version, (asked, signal) => getLong<T>(asked, signal, (progress) => tell({ address: asked, progress })));
   const work = {
     progress: told?.address === address ? told!.progress : null,
     cancelled: stopped,
