@@ -149,13 +149,15 @@ export function MatrixPanel({ source, weight, matrix, cell, rows, onCell, onRows
         <ScaleBar scale={diverging(colors, shownReach)} low={-shownReach} high={shownReach} format={number} />
         <Goto matrix={matrix} onCell={onCell} />
         <Toggle label="Drag marks rows" on={brushing} onChange={setBrushing} title="Instead of moving the picture; holding shift does the same" />
-        {rows.size > 0 && (
+        {rows.size > 0 ? (
           <span class="chip" data-testid="marked-rows">
             {plural(rows.size, "row")} marked
             <button type="button" aria-label="Unmark all rows" onClick={() => onRows([])}>
               ×
             </button>
           </span>
+        ) : (
+          <span class="chip none">No rows marked</span> // so that the panels below stay where they are when the first is
         )}
       </div>
     </Panel>
