@@ -53,6 +53,7 @@ def test_a_run_is_told_in_full(client, record):
     assert run["snapshots"][1]["source"] == f"s0~{key}~1000"
     assert run["events"] == [{"step": 5, "kind": "verdict", "payload": {"verdict": "healthy"}}]
     assert run["sketched"] == ["weight"]
+    assert run["last_step"] == 1000
 
 
 def test_series_keep_their_extremes_and_say_null_where_they_are_not_finite(client, record):

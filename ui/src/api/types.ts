@@ -47,6 +47,8 @@ export interface RunDetail extends Omit<RunRow, "sparkline" | "model" | "optimiz
   environment: Record<string, unknown>;
   weights: WeightFacts[];
   series: { name: string; weight: string | null }[];
+  /** Of what was recorded of the run itself; null where nothing was. */
+  last_step: number | null;
   snapshots: { step: number; label: string; bytes: number; source: string }[];
   events: { step: number; kind: string; payload: Record<string, unknown> }[];
   sketched: string[];

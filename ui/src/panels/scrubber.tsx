@@ -13,8 +13,9 @@ interface Props {
   steps?: number[];
 }
 
+/** While a run goes on, its summary does not tell yet how far it is. */
 export function lastStepOf(run: RunDetail): number {
-  return Math.max(1, Number(run.summary.steps ?? 0), ...run.snapshots.map((one) => one.step), ...run.events.map((one) => one.step));
+  return Math.max(1, Number(run.summary.steps) || 0, run.last_step ?? 0, ...run.snapshots.map((one) => one.step), ...run.events.map((one) => one.step));
 }
 
 /** The place of the stop that is nearest to a step. */

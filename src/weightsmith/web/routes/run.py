@@ -42,6 +42,7 @@ def run(request: Request, here: Here, store: str, run: str) -> Response:
             "environment": found.environment,
             "weights": [_described(info) for info in found.weights],
             "series": [{"name": name, "weight": weight} for name, weight in found.series_names()],
+            "last_step": here.library.store(store).last_step(found.id),
             "snapshots": snapshots,
             "events": [_event(event) for event in _bounded(found.events())],
             "sketched": _sketched(found),
