@@ -48,7 +48,8 @@ async def _nobody(_: Request, error: Exception) -> Response:
 async def _malformed(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
-    where = str(first["loc"][-1]) if first["loc"] else "the request"
+    names = [part for part in first["loc"] if isinstance(part, str)]  # a number is a place among repeated ones
+    where = names[-1] if names else "the request"
     return JSONResponse({"error": f"{where}: {first['msg'][:300]}"}, 422)
 
 

@@ -220,11 +220,12 @@ def test_sparse_rows_are_explained_as_features(get):
         *(("other", "its model has changed since"), ("huge", "its model has changed since")),
     ],
 )
-def test_what_cannot_be_explained_is_said_in_one_line(get, name, words):
+def test_what_cannot_be_explained_is_said_in_one_line(get, store, name, words):
     status, found = get(name)
     assert status == 200
     assert found["possible"] is False
     assert words in found["reason"]
+    assert found["reason"].count(run_of(store, name).id) <= 1 + (name == "own")  # whose command names it once more
     assert "\n" not in found["reason"]
     for place in ("/rows", "/attribution", "/maximized"):
         status, found = get(name, place, rows="0", units="0")
@@ -249,7 +250,12 @@ def test_data_that_is_gone_is_named(get, store):
     ("place", "parameters", "status"),
     [
         *(("/rows", {"first": -1}, 422), ("/rows", {"count": 65}, 422), ("/rows", {"wrong": "perhaps"}, 422)),
-        *(("/attribution", {}, 422), ("/attribution", {"rows": "x"}, 422), ("/attribution", {"rows": "1,"}, 422)),
+        *(
+            ("/attribution", {}, 422),
+            ("/attribution", {"rows": "\u0663"}, 422),
+            ("/attribution", {"rows": "x"}, 422),
+            ("/attribution", {"rows": "1,"}, 422),
+        ),
         *(("/attribution", {"rows": "999999999"}, 400), ("/attribution", {"rows": "1", "method": "x"}, 422)),
         *(("/attribution", {"rows": "1", "target": 99}, 400), ("/attribution", {"rows": "1", "target": -1}, 422)),
         ("/attribution", {"rows": ",".join(map(str, range(17)))}, 400),

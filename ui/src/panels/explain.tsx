@@ -15,6 +15,7 @@ import { UnitsPanel } from "./explain_units";
 import { numbersIn } from "./explain_words";
 
 const BEGIN = 6; // rows that are explained before anybody has chosen
+const NONE = "none"; // in the address, where somebody has taken the last one away
 
 interface Props {
   base: (string | number)[];
@@ -54,11 +55,11 @@ function Panels({ base, run, summary }: Props & { summary: Summary }) {
   );
   const chosen = numbersIn(rowsText, summary.at_once);
   const beginning = samples.data ? samples.data.rows.slice(0, Math.min(BEGIN, summary.at_once)).map((one) => one.row) : null;
-  const rows = chosen.length ? chosen : beginning;
+  const rows = rowsText ? chosen : beginning;
   const toggle = (row: number) => {
     const now = rows ?? [];
     const next = now.includes(row) ? now.filter((one) => one !== row) : [...now, row];
-    setRows(next.slice(-summary.at_once).join(","));
+    setRows(next.slice(-summary.at_once).join(",") || NONE);
   };
   return (
     <div class="stack">

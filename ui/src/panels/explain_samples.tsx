@@ -73,13 +73,12 @@ function told(summary: Summary, value: Sample["label"]): string {
 }
 
 function SamplePager({ samples, onFirst }: { samples: Samples; onFirst: (first: number) => void }) {
-  const { first, total, rows } = samples;
-  const size = rows.length || 24;
+  const { first, total, rows, per_page: size } = samples;
   if (rows.length === total) return null;
   return (
     <div class="under">
       <span class="pager">
-        <button type="button" disabled={first === 0} onClick={() => onFirst(Math.max(0, Math.min(first, total) - size))}>
+        <button type="button" disabled={first === 0} onClick={() => onFirst(Math.max(0, Math.min(first - size, size * (Math.ceil(total / size) - 1))))}>
           ‹ Previous
         </button>
         <span role="status" data-testid="samples-shown">

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from weightsmith.errors import InputError
+from weightsmith.errors import InputError, WeightsmithError
 from weightsmith.names import printable
 from weightsmith.store import Run
 from weightsmith.train.rebuildable import rebuildable_recipe
@@ -105,6 +105,8 @@ def build(run: Run, still_wanted: Check) -> Explained:
         try:
             _refuse_own_code(run)
             rebuilt = rebuild(run, progress=lambda *_: still_wanted())
+        except WeightsmithError:  # which says what is wrong and what to do
+            raise
         except _FAILURES as error:
             reason = printable(" ".join(str(error).split())[:300])
             raise InputError(f"the model of run {run.id} cannot be built here: {reason}") from error

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 router = APIRouter()
 
-Numbers = Annotated[str, Query(pattern=r"^\d{1,9}(,\d{1,9}){0,63}$")]
+Numbers = Annotated[str, Query(pattern=r"^[0-9]{1,9}(,[0-9]{1,9}){0,63}$")]
 Name = Annotated[str, Query(max_length=300)]
 
 

@@ -79,13 +79,14 @@ async def rows(
             ("answers", *found.key), lambda: answers(model, first_rows, still_wanted), lambda one: one.nbytes
         )
         order = said.order if wrong else np.arange(len(said.rows))
-        places = order[min(first, len(order)) : first + min(count, at_once(model, MOST))].tolist()
+        size = min(count, at_once(model, MOST))
+        places = order[min(first, len(order)) : first + size].tolist()
         return {
             "total": len(order),
             "answered": len(said.rows),
             "wrong": len(said.order) if said.is_classes else None,
             "first": first,
-            "per_page": at_once(model, MOST),
+            "per_page": size,
             "rows": _gallery(model, said, places),
         }
 
