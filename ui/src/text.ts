@@ -78,9 +78,11 @@ export function bytes(value: number): string {
 export function seconds(value: unknown): string {
   if (typeof value !== "number" || !Number.isFinite(value)) return "–";
   if (value < 1) return `${Number(value.toPrecision(2))} s`;
-  if (value < 100) return `${Number(value.toFixed(1))} s`;
-  if (value < 3600) return `${Math.floor(value / 60)} min ${Math.round(value % 60)} s`;
-  return `${Math.floor(value / 3600)} h ${Math.round((value % 3600) / 60)} min`;
+  if (value < 99.95) return `${Number(value.toFixed(1))} s`;
+  const whole = Math.round(value);
+  if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
+  const minutes = Math.round(value / 60);
+  return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
 export function ago(time: string, now = Date.now()): string {

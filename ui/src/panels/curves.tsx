@@ -45,7 +45,7 @@ function groups(names: string[]): Group[] {
   const rank = (key: string) => (key === "loss" ? 0 : found.get(key)!.some((name) => name.startsWith("val_")) ? 1 : 2);
   return [...found]
     .sort(([a], [b]) => rank(a) - rank(b))
-    .map(([key, members]) => ({ title: title(key), names: members, about: ABOUT[key] }));
+    .map(([key, members]) => ({ title: title(key), names: members, about: Object.hasOwn(ABOUT, key) ? ABOUT[key] : undefined }));
 }
 
 function labelled(name: string): string {

@@ -95,7 +95,7 @@ export function LayerHeat({ label, names, steps, values, scale, format, marked, 
     context.font = "12px system-ui, sans-serif";
     context.textBaseline = "top";
     const span = steps[steps.length - 1] - steps[0] || 1;
-    for (const step of ticks(steps[0], steps[steps.length - 1], Math.max(2, wide / 110))) {
+    for (const step of ticks(steps[0], steps[steps.length - 1], Math.max(2, wide / 110)).filter(Number.isInteger)) {
       const x = from + ((step - steps[0]) / span) * wide;
       context.textAlign = x > from + wide - 24 ? "right" : x < from + 12 ? "left" : "center";
       context.fillText(number(step), x, bottom + 6);

@@ -10,7 +10,7 @@ import { link } from "../router";
 import type { Table } from "../save";
 import { smooth } from "../smooth";
 import { ago, moment, number, percent, seconds, visible, visibleLines } from "../text";
-import { duration, figure, metric, metricName, reference, steps, verdict } from "./facts";
+import { duration, figure, metric, metricName, nameOf, reference, steps, verdict } from "./facts";
 import { TagButtons } from "./tags";
 import type { Ticks } from "./ticks";
 
@@ -25,12 +25,12 @@ interface Shared {
 const NAME: Column<RunRow> = {
   id: "name",
   head: "Run",
-  key: (run) => run.name ?? run.id,
+  key: nameOf,
   className: "wide",
   cell: (run) => (
     <span class="run-name">
       <a class="strong" href={link(["run", run.store, run.id])}>
-        <Name text={run.name ?? run.id} length={44} />
+        <Name text={nameOf(run)} length={44} />
       </a>
       {run.note && (
         <span class="note-line" title={visibleLines(run.note)}>
@@ -71,7 +71,7 @@ export function columns({ ticks, filter, onFilter, tagged }: Shared): Column<Run
     id: "compare",
     head: "",
     cell: (run) => (
-      <input type="checkbox" aria-label={`Compare ${visible(run.name ?? run.id)}`} checked={ticks.has(reference(run))} disabled={!ticks.has(reference(run)) && ticks.room <= 0} onChange={(event) => ticks.set([reference(run)], event.currentTarget.checked)} />
+      <input type="checkbox" aria-label={`Compare ${visible(nameOf(run))}`} checked={ticks.has(reference(run))} disabled={!ticks.has(reference(run)) && ticks.room <= 0} onChange={(event) => ticks.set([reference(run)], event.currentTarget.checked)} />
     ),
   };
   const tags: Column<RunRow> = {

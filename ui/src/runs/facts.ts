@@ -6,6 +6,11 @@ export function reference(run: { store: string; id: string }): string {
   return `${run.store}~${run.id}`;
 }
 
+/** What a run is called: its name may be missing, or nothing that can be seen. */
+export function nameOf(run: { name: string | null; id: string }): string {
+  return run.name?.trim() || run.id;
+}
+
 export function figure(run: RunRow, name: string): number | null {
   const value = run.summary[name];
   return typeof value === "number" ? value : null;
@@ -22,7 +27,7 @@ export function metric(run: RunRow): number | null {
 }
 
 export function verdict(run: RunRow): string | null {
-  return (run.summary.verdict as string | undefined) ?? null;
+  return typeof run.summary.verdict === "string" ? run.summary.verdict : null;
 }
 
 export function steps(run: RunRow): number | null {

@@ -28,12 +28,12 @@ const KEYS: Record<Exclude<GroupedBy, "">, (run: RunRow) => string[]> = {
   model: (run) => [run.model ?? ""],
   optimizer: (run) => [run.optimizer ?? ""],
   status: (run) => [run.status],
-  name: (run) => [run.name ?? ""],
+  name: (run) => [run.name?.trim() ?? ""],
   day: (run) => [new Date(run.created).toLocaleDateString("sv-SE")], // 2026-11-26, in the reader's own zone
 };
 
 function keysOf(by: string): ((run: RunRow) => string[]) | null {
-  return by in KEYS ? KEYS[by as keyof typeof KEYS] : null;
+  return Object.hasOwn(KEYS, by) ? KEYS[by as keyof typeof KEYS] : null;
 }
 
 export interface Groups {

@@ -18,6 +18,7 @@ import { LayersPanels } from "../panels/layers";
 import { RecipePanels } from "../panels/recipe";
 import { SnapshotWeights } from "../panels/snapshot_weights";
 import { link, useNumber, useParam } from "../router";
+import { nameOf } from "../runs/facts";
 import { TagLinks } from "../runs/tags";
 import { ago, moment, number, percent, plural, seconds, visible, visibleLines } from "../text";
 
@@ -31,7 +32,7 @@ export function RunView({ store, id }: { store: string; id: string }) {
   const findings = useLong<FindingsAnswer>(quiet ? address([...base, "findings"]) : null, run.data?.status === "running" ? 0 : live.version);
   const [tab] = useParam("tab", "curves");
   const [step] = useNumber("step"); // which the tabs share
-  const title = run.data?.name ?? id;
+  const title = run.data ? nameOf(run.data) : id;
   useTitle(title);
   const deleted = live.last?.status === "deleted" || (run.error?.status === 404 && run.data !== null);
   if (!run.data) {
@@ -48,7 +49,7 @@ export function RunView({ store, id }: { store: string; id: string }) {
     return run.error ? <Failure error={run.error} /> : <Loading height={300} what="Loading the run" />;
   }
   const detail = run.data;
-  const panels: Record<string, () => preact.JSX.Element> = {
+  const panels = new Map<string, () => preact.JSX.Element>(Object.entries({
     curves: () => <CurvesPanels base={base} run={detail} version={live.version} />,
     layers: () => <LayersPanels base={base} run={detail} version={live.version} />,
     histograms: () => <HistogramsPanel base={base} run={detail} version={live.version} />,
@@ -62,7 +63,7 @@ export function RunView({ store, id }: { store: string; id: string }) {
       />
     ),
     recipe: () => <RecipePanels base={base} run={detail} version={live.version} />,
-  };
+  }));
   const amount = findings.data?.findings.length;
   return (
     <>
@@ -85,7 +86,7 @@ export function RunView({ store, id }: { store: string; id: string }) {
           ["recipe", "Recipe"],
         ]}
       />
-      {(panels[tab] ?? (() => <Empty>There is no part of this page called “{visible(tab)}”.</Empty>))()}
+      {(panels.get(tab) ?? (() => <Empty>There is no part of this page called “{visible(tab)}”.</Empty>))()}
     </>
   );
 }
@@ -115,7 +116,7 @@ function Heading({ run }: { run: RunDetail }) {
   const metric = typeof summary.metric === "string" ? summary.metric : null;
   const recorder = summary.recorder as { share?: number } | undefined;
   const last = [...run.events].reverse().find((event) => event.kind === "verdict");
-  const verdict = (last?.payload.verdict ?? summary.verdict) as string | undefined;
+  const verdict = last?.payload.verdict ?? summary.verdict;
   // What it said of a healthy run was true when it said it; the numbers below are newer.
   const text = verdict !== "healthy" && typeof last?.payload.text === "string" ? last.payload.text : "";
   const facts: [string, string, string][] = [
@@ -130,10 +131,10 @@ function Heading({ run }: { run: RunDetail }) {
     <div class="heading">
       <div class="heading-line">
         <h1>
-          <Name text={run.name ?? run.id} length={80} />
+          <Name text={nameOf(run)} length={80} />
         </h1>
         <StatusMark status={run.status} />
-        <VerdictMark verdict={verdict ?? null} />
+        {verdict ? <VerdictMark verdict={verdict} /> : null}
         <TagLinks tags={run.tags} />
         <span class="muted">
           <code>{run.id}</code> · started <time title={moment(run.created)}>{ago(run.created)}</time> · {plural(run.weights.length, "weight")}
