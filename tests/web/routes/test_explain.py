@@ -157,6 +157,18 @@ def test_wrong_rows_are_those_that_the_model_gets_wrong_the_surest_first(get, st
     )
 
 
+def test_outputs_that_are_nan_are_no_class_and_no_right_answer(get, store):
+    run = run_of(store, "digits")
+    broken = store.create_run(name="broken", recipe=run.recipe, environment=run.environment, weights=run.weights)
+    tensors = {name: np.full(weight.info.shape, np.nan, np.float32) for name, weight in run.source().items()}
+    broken.snapshot(1, tensors)
+    broken.finish("completed")
+    status, found = get("broken", "/rows", wrong="true")
+    assert (status, found["wrong"]) == (200, found["answered"])
+    assert {(row["predicted"], len(row["probabilities"])) for row in found["rows"]} == {(None, 0)}
+    assert get("broken", "/attribution", rows="0")[0] == 400
+
+
 def test_values_are_predicted_in_their_own_units_and_the_worst_come_first(get, store):
     rebuilt = rebuild(run_of(store, "diabetes"))
     split = rebuilt.data.test or rebuilt.data.validation

@@ -59,7 +59,8 @@ export interface Feature {
 export interface Answered {
   row: number;
   label: number | Maybe[];
-  predicted: number | Maybe[];
+  /** Null where the model puts out NaN. */
+  predicted: Maybe | Maybe[];
   probabilities?: [number, number][];
 }
 

@@ -3,7 +3,7 @@
 import { useState } from "preact/hooks";
 import { type ApiError, address } from "../api/client";
 import { useData } from "../api/data";
-import type { AttributionAnswer, Method, Summary } from "../api/explained";
+import type { Answered, AttributionAnswer, Method, Summary } from "../api/explained";
 import { Bars } from "../parts/bars";
 import { Segments, Select, Toggle } from "../parts/controls";
 import { Panel, When } from "../parts/panel";
@@ -132,7 +132,7 @@ function Explained({ data, summary, common, onTarget }: ExplainedProps) {
 }
 
 function tableOf(summary: Summary, data: AttributionAnswer): Table {
-  const named = (value: number | (number | null)[]) => (typeof value === "number" ? (summary.classes?.[value] ?? value) : value.join(" "));
+  const named = (value: Answered["predicted"]) => (typeof value === "number" ? (summary.classes?.[value] ?? value) : value?.join(" "));
   const begin = data.rows.map((row) => [row.row, named(row.label), named(row.predicted), summary.outputs[row.target] ?? row.target, row.output]);
   const head = ["row", "label", "predicted", "output explained", "its value"];
   if (data.overall) {

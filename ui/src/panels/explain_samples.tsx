@@ -68,7 +68,8 @@ function noteOf({ wrong, answered }: Samples): string {
   return wrong === null ? `${count(answered)} rows` : `${count(wrong)} of ${count(answered)} wrong (${percent(wrong / answered)})`;
 }
 
-function told(summary: Summary, value: Sample["label"]): string {
+function told(summary: Summary, value: Sample["predicted"]): string {
+  if (value === null) return "";
   return typeof value === "number" ? (summary.classes?.[value] ?? String(value)) : value.join(" ");
 }
 

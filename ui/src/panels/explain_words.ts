@@ -33,7 +33,8 @@ export function explainedName(summary: Summary, place: number): string {
   return outputName(summary, place) + against;
 }
 
-function said(summary: Summary, value: number | Maybe[]): string {
+function said(summary: Summary, value: Maybe | Maybe[]): string {
+  if (value === null) return "NaN";
   return typeof value === "number" ? className(summary, value) : value.map((one) => number(one)).join(", ");
 }
 

@@ -41,7 +41,7 @@ export function RunView({ store, id }: { store: string; id: string }) {
         <Empty>
           <h1>This run is not there</h1>
           <p>
-            {visible(run.error.message)} It may have been deleted. <a href={link([])}>All runs</a>
+            {visible(run.error.message)}. It may have been deleted. <a href={link([])}>All runs</a>
           </p>
         </Empty>
       );

@@ -34,8 +34,8 @@ class Answers:
         truth: int64[rows] classes, or float64[rows, outputs] in original units.
         predicted: float64[rows, classes] probabilities, or values like `truth`.
         is_classes: which of the two.
-        order: int64, places among them in the order in which mistakes are shown: the surest wrong ones, or for values
-            all rows, those that are furthest off first.
+        order: int64, places among them in the order in which mistakes are shown: the surest wrong ones, those whose
+            output is NaN last, or for values all rows, those that are furthest off first.
     """
 
     rows: NDArray[np.int64]
@@ -75,8 +75,8 @@ def answers(asked: Explained, rows: Sequence[int], still_wanted: Check) -> Answe
         return Answers(chosen.numpy(), known.numpy(), outputs.numpy(), False, order.numpy())
     shares = _probabilities(outputs)
     classes = targets.reshape(-1).long()
-    said, sure = shares.argmax(dim=1), shares.max(dim=1).values
-    wrong = torch.nonzero(said != classes).reshape(-1)
+    said, sure = shares.argmax(dim=1), torch.nan_to_num(shares.max(dim=1).values, nan=0.0)
+    wrong = torch.nonzero((said != classes) | shares.isnan().any(dim=1)).reshape(-1)
     order = wrong[torch.argsort(sure[wrong], descending=True, stable=True)]
     return Answers(chosen.numpy(), classes.numpy(), shares.numpy(), True, order.numpy())
 

@@ -127,14 +127,17 @@ def at_once(model: Explained, most: int = AT_ONCE) -> int:
 
 
 def answer_of(said: Answers, place: int) -> dict[str, Any]:
-    """Label and answer of one row: classes by number with the likeliest ones' probabilities, or values."""
+    """Label and answer of one row: classes by number with the likeliest probabilities (none of NaN), or values."""
     told: dict[str, Any] = {"row": int(said.rows[place])}
     if not said.is_classes:
         truth, predicted = said.truth[place, :TOP], said.predicted[place, :TOP]
         return told | {"label": numbers(truth, 6), "predicted": numbers(predicted, 6)}
+    told["label"] = int(said.truth[place])
+    if np.isnan(said.predicted[place]).any():
+        return told | {"predicted": None, "probabilities": []}
     order = np.argsort(-said.predicted[place], kind="stable")[:TOP]
     likely = [[int(one), float(f"{said.predicted[place, one]:.4g}")] for one in order]
-    return told | {"label": int(said.truth[place]), "predicted": likely[0][0], "probabilities": likely}
+    return told | {"predicted": likely[0][0], "probabilities": likely}
 
 
 def _gallery(model: Explained, said: Answers, places: list[int]) -> list[dict[str, Any]]:
