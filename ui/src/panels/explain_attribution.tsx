@@ -33,6 +33,7 @@ export function AttributionPanel({ base, summary, rows, failed }: Props) {
   const [target, setTarget] = useNumber("target");
   const [layer, setLayer] = useParam("layer");
   const [common, setCommon] = useParam("colors");
+  const [chosen] = useParam("rows");
   const method = summary.methods.find((one) => one === wanted) ?? summary.methods[0];
   const asked = target !== null && Number.isInteger(target) && target >= 0 ? Math.min(target, 1e9) : null;
   const parameters = { method, rows: rows?.join(","), target: asked, layer: method === "grad-cam" && layer ? layer : null };
@@ -71,7 +72,7 @@ export function AttributionPanel({ base, summary, rows, failed }: Props) {
         <Empty>Choose rows above to see what their outputs depend on.</Empty>
       ) : (
         <>
-          {loaded.error && (
+          {loaded.error && (chosen || asked !== null || layer) && (
             <button type="button" onClick={() => setParams({ rows: null, target: null, layer: null })}>
               Begin again with the first rows
             </button>

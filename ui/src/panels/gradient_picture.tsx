@@ -2,7 +2,8 @@
 
 import type { Maybe } from "../api/types";
 import { Canvas, type Frame } from "../parts/canvas";
-import { number, shortened, visible } from "../text";
+import { fitting } from "../parts/fitting";
+import { number, visible } from "../text";
 import type { Colors } from "../theme";
 
 export interface Shown {
@@ -105,7 +106,7 @@ function drawRow({ context, width, colors }: Frame, row: Shown, y: number, tall:
   context.textBaseline = "middle";
   context.textAlign = "right";
   context.fillStyle = colors.text;
-  context.fillText(shortened(visible(row.name), Math.floor((from - 10) / 6.2)), from - 8, y);
+  context.fillText(fitting(context, visible(row.name), from - 8), from - 8, y);
   const mark = row.state ? MARKS[row.state] : undefined;
   context.fillText(mark ?? (row.now === null ? "" : number(row.now)), width - 2, y);
   if (row.high === null || row.median === null || row.high <= 0) return;

@@ -2,8 +2,9 @@
 
 import type { Maybe } from "../api/types";
 import { Canvas, type Frame, type Point } from "../parts/canvas";
+import { fitting } from "../parts/fitting";
 import { type Scale, ticks } from "../scales";
-import { number, shortened, visible } from "../text";
+import { number, visible } from "../text";
 
 interface Props {
   label: string;
@@ -85,12 +86,11 @@ export function LayerHeat({ label, names, steps, values, scale, format, marked, 
     context.fillStyle = colors.text;
     context.textAlign = "right";
     context.textBaseline = "middle";
-    const letters = Math.floor((from - 10) / 6.2);
     names.forEach((_, i) => {
       const value = heldAt(values[i], marked ?? steps.length - 1);
       if (value !== null) context.fillText(format(value), width - 2, (i + 0.5) * tall);
     });
-    names.forEach((name, i) => context.fillText(shortened(visible(name), letters), from - 8, (i + 0.5) * tall));
+    names.forEach((name, i) => context.fillText(fitting(context, visible(name), from - 8), from - 8, (i + 0.5) * tall));
     context.fillStyle = colors.muted;
     context.font = "12px system-ui, sans-serif";
     context.textBaseline = "top";

@@ -73,7 +73,7 @@ function Row({ one, onStep }: { one: Verdict; onStep: (step: number) => void }) 
       </button>
       <VerdictMark verdict={one.verdict} />
       <span class="muted">
-        {one.since < one.said && one.verdict !== "healthy" && `Since step ${number(one.since)}. `}
+        {one.since < one.said && one.verdict !== "healthy" && !one.text.startsWith(`Since step ${one.since} `) && `Since step ${number(one.since)}. `}
         {visible(one.text)}
       </span>
     </li>

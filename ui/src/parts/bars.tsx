@@ -1,8 +1,8 @@
 /** Named numbers as bars, orange above zero and blue below it. */
 
-import type { Pen } from "../pen";
-import { number, shortened } from "../text";
+import { number } from "../text";
 import { Canvas } from "./canvas";
+import { fitting } from "./fitting";
 
 const ROW = 18; // pixels
 const HEAD = 22;
@@ -64,12 +64,4 @@ export function Bars({ bars, title, note = "", reach }: Props) {
       }}
     />
   );
-}
-
-/** The text, its middle left out where it is too long for so many pixels. */
-function fitting(context: Pen, text: string, width: number): string {
-  let length = text.length;
-  let short = text;
-  while (length > 6 && context.measureText(short).width > width) short = shortened(text, --length);
-  return short;
 }
