@@ -38,6 +38,7 @@ def write(store: Store, name: str, fade: float, status: str = "completed", *, br
         series["update_ratio", info.name] = steps, np.full(STEPS, 1e-3)
         series["flip_rate", info.name] = steps, np.where(steps < 200, 0.01 * (i + 1), 0.0)
         series["gradient_non_finite", info.name] = [77], [float(broken and i == 3)]
+        series["norm", info.name] = [1, 100, 300], [1.0, np.nan if broken and i == 3 else 1.5, 2.0]
         series["mask_churn", info.name] = steps[::100], np.full(4, 0.25)
     verdicts = [
         Event(40, "verdict", {"verdict": "healthy", "since": 40, "evidence": {}, "text": "All is well."}),
@@ -194,3 +195,23 @@ def test_no_barriers(opened: Any, theme: str, parameters: str) -> None:
     found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
     faults = [(one["id"], [node["html"][:160] for node in one["nodes"]][:3]) for one in found["violations"]]
     assert faults == [], json.dumps(faults, indent=1)
+
+
+ALARM = [0xC2, 0x18, 0x7E]
+
+
+def test_a_layer_that_became_nan_does_not_look_healthy(opened: Any, saved: Any) -> None:
+    page = opened(1.0, broken=True, color_scheme="light").page
+    rows = table(saved(page, "Weight norm", "CSV"))
+    assert [[row[column] for column in ("1", "100", "300")] for row in rows] == [
+        ["1", "NaN" if place == 3 else "1.5", "2"] for place in range(DEPTH)
+    ]
+    picture = page.get_by_role("img", name="Weight norm: layers by steps")
+    pixels = picture.evaluate(
+        """canvas => [2, 3, 4].map(row => {
+            const box = canvas.getBoundingClientRect(), ratio = canvas.width / box.width;
+            const [x, y] = [box.width / 2, (row + 0.5) * 26];
+            return [...canvas.getContext("2d").getImageData(x * ratio, y * ratio, 1, 1).data];
+        })"""
+    )
+    assert [pixel[:3] == ALARM for pixel in pixels] == [False, True, False]

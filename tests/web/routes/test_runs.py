@@ -1,6 +1,7 @@
 """The addresses about runs, against the store's own answers and NumPy."""
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -94,7 +95,17 @@ def test_layers_are_means_of_stretches_in_the_order_of_the_model(client, record)
 
 def test_layers_of_a_quantity_that_was_not_recorded_are_empty(client, record):
     found = client.get(f"/api/stores/s0/runs/{record()}/layers", params={"name": "flip_rate"}).json()
-    assert found == {"name": "flip_rate", "weights": [], "steps": [], "values": []}
+    assert found == {"name": "flip_rate", "weights": [], "steps": [], "values": [], "not_finite": []}
+
+
+def test_layers_tell_what_is_not_finite_from_what_was_not_measured(client, store):
+    writer = store.create_run(name=None, recipe=None, environment={}, weights=[])
+    values = [1.0, math.nan, 3.0, math.inf, 5.0]
+    writer.write(series={("norm", "a"): ([0, 10, 19, 20, 49], values), ("norm", "b"): ([0, 40], [1.0, 2.0])})
+    found = client.get(f"/api/stores/s0/runs/{writer.id}/layers", params={"name": "norm", "columns": 5}).json()
+    assert found["steps"] == [0, 10, 20, 30, 40]
+    assert found["values"] == [[1.0, 3.0, None, None, 5.0], [1.0, None, None, None, 2.0]]
+    assert found["not_finite"] == [[1, 2], []]
 
 
 def test_histograms_share_their_edges_and_count_every_value(client, record, small):

@@ -66,6 +66,8 @@ export interface LayerSeries {
   weights: string[];
   steps: number[];
   values: Maybe[][];
+  /** For each weight the columns in which NaN or an infinity was measured. */
+  not_finite: number[][];
 }
 
 export interface GradientRow {

@@ -28,7 +28,7 @@ export function LayerCurves({ quantity, layers, last }: { quantity: Quantity; la
   const lines = useMemo(
     () =>
       names.map((name, i): Line => {
-        const measured = steps.map((_, at) => at).filter((at) => values[i][at] !== null);
+        const measured = steps.map((_, at) => at).filter((at) => values[i][at] !== null && !Number.isNaN(values[i][at]));
         return { label: shortened(visible(name), 28), color: colorOf(i, names.length, colors), steps: measured.map((at) => steps[at]), values: measured.map((at) => values[i][at]! * (quantity.share ? 100 : 1)), width: 1.5, quiet: names.length > LISTED && i > 0 && i < names.length - 1 };
       }),
     [layers, colors, quantity],

@@ -18,6 +18,7 @@ import { lastStepOf } from "./scrubber";
 export interface Layers {
   names: string[];
   steps: number[];
+  /** NaN where anything measured was not finite. */
   values: Maybe[][];
 }
 
@@ -39,13 +40,17 @@ export function QuantityPanel({ base, run, quantity, version, all, curves }: Pro
   const loaded = useData<LayerSeries>(address([...base, "layers"], { name: quantity.name }), version);
   const shown = useMemo((): Layers | null => {
     if (!loaded.data) return null;
-    const { weights, values, steps } = loaded.data;
+    const { weights, values, steps, not_finite } = loaded.data;
+    const measured = values.map((row, i) => {
+      const broken = new Set(not_finite[i]);
+      return broken.size ? row.map((value, column) => (broken.has(column) ? NaN : value)) : row;
+    });
     const roles = new Map(run.weights.map((weight) => [weight.name, weight.role]));
     const kept = weights.map((_, i) => i).filter((i) => all || isMatrix(roles.get(weights[i])));
     const rows = kept.length ? kept : weights.map((_, i) => i);
-    return { names: rows.map((i) => weights[i]), values: rows.map((i) => values[i]), steps };
+    return { names: rows.map((i) => weights[i]), values: rows.map((i) => measured[i]), steps };
   }, [loaded.data, all, run.weights]);
-  const nothing = shown !== null && (quantity.share ?? false) && shown.values.every((row) => row.every((value) => !value));
+  const nothing = shown !== null && (quantity.share ?? false) && shown.values.every((row) => row.every((value) => value === null || value === 0));
   return (
     <Panel
       title={quantity.title}
@@ -71,8 +76,8 @@ function HeatBody({ quantity, layers }: { quantity: Quantity; layers: Layers }) 
   const [step, setStep] = useNumber("step");
   const [readout, setReadout] = useState("");
   const { names, steps, values } = layers;
-  const scale = useMemo(() => quantity.scale(values.flat().map((value) => shade(quantity, value)).filter((value): value is number => value !== null), colors), [layers, colors, quantity]);
-  const format = (value: number) => formatted(quantity, value);
+  const scale = useMemo(() => quantity.scale(values.flat().map((value) => shade(quantity, value)).filter((value): value is number => value !== null && Number.isFinite(value)), colors), [layers, colors, quantity]);
+  const format = (value: number) => (Number.isNaN(value) ? "not finite" : formatted(quantity, value));
   const say = (row: number, column: number) => {
     const value = values[row][column];
     setReadout(`${shortened(visible(names[row]), 40)} · step ${number(steps[column])} · ${value === null ? "not measured" : format(value)}`);
@@ -84,7 +89,7 @@ function HeatBody({ quantity, layers }: { quantity: Quantity; layers: Layers }) 
         names={names}
         steps={steps}
         values={values}
-        scale={(value) => scale.scale(shade(quantity, value) ?? scale.low)}
+        scale={(value) => scale.scale(Number.isNaN(value) ? NaN : (shade(quantity, value) ?? scale.low))}
         format={format}
         marked={step === null ? null : columnAt(steps, step)}
         onHover={(place) => (place ? say(place.row, place.column) : setReadout(""))}
