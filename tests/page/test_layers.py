@@ -120,10 +120,10 @@ def test_flips_and_masks_are_shown_as_heat_and_as_curves(opened: Any, expect: An
     tab = opened()
     page = tab.page
     flips = page.get_by_role("region", name="Flip rate", exact=True)
-    box = flips.locator("canvas").first.bounding_box()
-    page.mouse.move(box["x"] + 190, box["y"] + 26 * 2.5)
+    heat = flips.locator("canvas").first
+    heat.hover(position={"x": 190, "y": 26 * 2.5})
     expect(flips.get_by_role("status")).to_have_text(re.compile(r"layer2\.weight · step \d+ · 3 %"))
-    page.mouse.move(box["x"] + box["width"] - 90, box["y"] + 26 * 2.5)
+    heat.hover(position={"x": heat.bounding_box()["width"] - 90, "y": 26 * 2.5})
     expect(flips.get_by_role("status")).to_have_text(re.compile(r"layer2\.weight · step \d+ · 0 %"))
     page.get_by_role("button", name="Curves", exact=True).click()
     assert tab.parameters["as"] == "lines"
