@@ -89,11 +89,12 @@ def measure_tiles(port: int, what: str, parameters: str, statistics: tuple[str, 
 
 
 class Listener(threading.Thread):
-    """One client of the stream of events; notes when it was told of which step."""
+    """One client of the stream of events; notes when it was told of which step, and that it was."""
 
     def __init__(self, port: int) -> None:
         super().__init__(daemon=True)
         self.told: dict[int, float] = {}
+        self.heard = threading.Event()
         self._connection = http.client.HTTPConnection("127.0.0.1", port)
         self._connection.request("GET", "/api/events")
         self._response = self._connection.getresponse()
@@ -107,6 +108,7 @@ class Listener(threading.Thread):
                 step = line.rpartition(b'"step":')[2].rstrip(b"}\n")
                 if step.isdigit():
                     self.told.setdefault(int(step), now)
+                    self.heard.set()
 
 
 def measure_live(port: int, pid: int, writer: RunWriter, seconds: float) -> None:

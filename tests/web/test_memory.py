@@ -1,9 +1,10 @@
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from weightsmith.web.memory import Memory
+from weightsmith.web.memory import Memory, Turns
 
 
 def test_the_least_recently_used_goes_first():
@@ -61,3 +62,33 @@ def test_after_a_failure_the_next_tries_again():
     with pytest.raises(ZeroDivisionError):
         memory.result("a", lambda: 1 // 0, lambda _: 1)
     assert memory.result("a", lambda: 5, lambda _: 1) == 5
+
+
+def test_who_asks_while_a_result_is_made_shares_the_next_one():
+    turns, made, begun, go = Turns(), [], threading.Event(), threading.Event()
+
+    def make():
+        made.append(len(made))
+        begun.set()
+        assert go.wait(60)
+        return made[-1]
+
+    with ThreadPoolExecutor(8) as pool:
+        first = pool.submit(turns.result, "key", make)
+        assert begun.wait(60)
+        later = [pool.submit(turns.result, "key", make) for _ in range(7)]
+        while turns._waiting["key"].waiting < 8:
+            time.sleep(0.001)
+        go.set()
+        assert first.result() == 0  # the others may have asked for something newer than what was being made
+        assert [one.result() for one in later] == [1] * 7
+    assert turns.result("key", make) == 2
+    assert not turns._waiting
+
+
+def test_a_turn_that_fails_is_taken_by_the_next():
+    turns = Turns()
+    with pytest.raises(KeyError):
+        turns.result("key", lambda: {}["missing"])
+    assert turns.result("key", lambda: 1) == 1
+    assert not turns._waiting

@@ -5,6 +5,7 @@ import json
 import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,9 @@ from weightsmith.names import printable
 
 COMPRESSED = 1024
 """Bytes from which an answer is compressed."""
+
+SHARED = 1 << 18
+"""Bytes up to which an answer stays compressed for a while, for others who ask for the same."""
 
 
 def answer(request: Request, data: Mapping[str, Any], status: int = 200) -> Response:
@@ -50,8 +54,16 @@ def encoded(request: Request, body: bytes, kind: str, status: int = 200, *, last
     if status == 200 and matches(request, headers["ETag"]):
         return Response(status_code=304, headers=headers)
     if len(body) > COMPRESSED and "gzip" in request.headers.get("accept-encoding", ""):
-        body, headers["Content-Encoding"] = gzip.compress(body, 5, mtime=0), "gzip"
+        body, headers["Content-Encoding"] = (_zipped if len(body) < SHARED else zipped)(body), "gzip"
     return Response(body, status, headers, kind)
+
+
+def zipped(body: bytes) -> bytes:
+    """The bytes compressed, the same every time."""
+    return gzip.compress(body, 5, mtime=0)
+
+
+_zipped = lru_cache(maxsize=64)(zipped)
 
 
 def matches(request: Request, tag: str) -> bool:

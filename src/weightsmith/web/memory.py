@@ -1,8 +1,10 @@
-"""What was computed, kept within a bound of bytes: the least recently used goes first."""
+"""What was computed, kept within a bound of bytes, and what is made once for all who ask for it at the same time."""
 
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
@@ -64,3 +66,46 @@ class Memory:
                             self._making.pop(key, None)
         result: Result = found
         return result
+
+
+class Turns:
+    """Makes a result once for all who asked before that was begun, so that none is older than its question.
+
+    Many pages that follow a run ask for the same at the same moment, and what is true of it changes with every write.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: dict[Hashable, _Turn] = {}
+
+    def result(self, key: Hashable, make: Callable[[], Result]) -> Result:
+        """A result that was begun after this call; nothing is kept once nobody waits.
+
+        Raises:
+            Exception: whatever `make` raises, for who made it; the next who waits tries again.
+        """
+        asked = time.perf_counter()
+        with self._lock:
+            turn = self._waiting.setdefault(key, _Turn())
+            turn.waiting += 1
+        try:
+            with turn.lock:
+                if turn.begun < asked:
+                    begun = time.perf_counter()
+                    turn.result = make()
+                    turn.begun = begun
+                result: Result = turn.result
+            return result
+        finally:
+            with self._lock:
+                turn.waiting -= 1
+                if not turn.waiting:
+                    del self._waiting[key]
+
+
+@dataclass
+class _Turn:
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    waiting: int = 0
+    begun: float = -1.0
+    result: Any = None

@@ -18,7 +18,7 @@ from weightsmith.rules import Configuration
 from weightsmith.sources import Weight
 from weightsmith.web.faults import UnknownError
 from weightsmith.web.library import Library, Opened
-from weightsmith.web.memory import Memory
+from weightsmith.web.memory import Memory, Turns
 from weightsmith.web.picture import AS_IT_IS, Picture
 from weightsmith.web.watch import Watcher
 from weightsmith.web.work import Work
@@ -40,6 +40,7 @@ class Served:
         pyramids: of matrices, each with its kept levels and, where its values do not lie plain in a file, these too.
         models: of runs, built again to be explained, with their data.
         results: everything else that took a while.
+        turns: of those who ask for the same thing that changes.
         work: runs what takes long.
         watcher: tells when runs and files change.
         exports: of the views that are made into files, the few at a time.
@@ -51,6 +52,7 @@ class Served:
     pyramids: Memory = field(default_factory=lambda: Memory(256 * MIB, last=True))
     models: Memory = field(default_factory=lambda: Memory(256 * MIB, last=True))
     results: Memory = field(default_factory=lambda: Memory(64 * MIB))
+    turns: Turns = field(default_factory=Turns)
 
     def __post_init__(self) -> None:
         self.work = Work(self.results)

@@ -8,10 +8,10 @@ from fastapi import APIRouter, Request, Response
 from weightsmith.store import Event, Run
 from weightsmith.store.records import QUANTITIES
 from weightsmith.store.schema import storable
-from weightsmith.web.answer import answer, text
+from weightsmith.web.answer import as_json, encoded, text
 from weightsmith.web.library import snapshot_id
 from weightsmith.web.routes.runs import facts
-from weightsmith.web.served import Here
+from weightsmith.web.served import Here, Served
 from weightsmith.weight import WeightInfo
 
 router = APIRouter()
@@ -23,6 +23,11 @@ EVENTS = 2000
 @router.get("/api/stores/{store}/runs/{run}")
 def run(request: Request, here: Here, store: str, run: str) -> Response:
     """Recipe, environment, weights, series, snapshots and events of a run."""
+    body = here.turns.result(("run", store, run), lambda: as_json(_facts(here, store, run)))
+    return encoded(request, body, "application/json")
+
+
+def _facts(here: Served, store: str, run: str) -> dict[str, Any]:
     found = here.library.run(store, run)
     snapshots = [
         {
@@ -33,21 +38,18 @@ def run(request: Request, here: Here, store: str, run: str) -> Response:
         }
         for snapshot in found.snapshots()
     ]
-    return answer(
-        request,
-        {
-            "store": store,
-            **facts(found),
-            "recipe": found.recipe,
-            "environment": found.environment,
-            "weights": [_described(info) for info in found.weights],
-            "series": [{"name": name, "weight": weight} for name, weight in found.series_names()],
-            "last_step": here.library.store(store).last_step(found.id),
-            "snapshots": snapshots,
-            "events": [_event(event) for event in _bounded(found.events())],
-            "sketched": _sketched(found),
-        },
-    )
+    return {
+        "store": store,
+        **facts(found),
+        "recipe": found.recipe,
+        "environment": found.environment,
+        "weights": [_described(info) for info in found.weights],
+        "series": [{"name": name, "weight": weight} for name, weight in found.series_names()],
+        "last_step": here.library.store(store).last_step(found.id),
+        "snapshots": snapshots,
+        "events": [_event(event) for event in _bounded(found.events())],
+        "sketched": _sketched(found),
+    }
 
 
 def _described(info: WeightInfo) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from weightsmith.analysis.thin import thin
 from weightsmith.store import Run
-from weightsmith.web.answer import answer, numbers
+from weightsmith.web.answer import as_json, encoded, numbers
 from weightsmith.web.served import Here
 
 router = APIRouter()
@@ -33,9 +33,14 @@ def series(
 
     Each has at most `points` points; with `since`, only those after that step.
     """
-    found = here.library.run(store, run)
-    wanted = name or [key for key, of in found.series_names() if of == weight][:AT_ONCE]
-    return answer(request, {"series": [_one(found, key, weight, points, since) for key in wanted]})
+
+    def compute() -> bytes:
+        found = here.library.run(store, run)
+        wanted = name or [key for key, of in found.series_names() if of == weight][:AT_ONCE]
+        return as_json({"series": [_one(found, key, weight, points, since) for key in wanted]})
+
+    key = ("series", store, run, tuple(name or ()), weight, points, since)
+    return encoded(request, here.turns.result(key, compute), "application/json")
 
 
 def _one(run: Run, name: str, weight: str | None, points: int, since: int | None) -> dict[str, Any]:
