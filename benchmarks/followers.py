@@ -114,9 +114,9 @@ def main(seconds: float) -> None:
             training.terminate()
             training.wait()
     share = spent / (seconds + 5 * ROUNDS)
-    slower = 1 - median(watched) / median(alone)
+    slower = 1 - median(one / other for one, other in zip(watched, alone, strict=True))
     told = [", ".join(f"{each:.0f}" for each in speeds) for speeds in (alone, watched)]
-    print(f"steps a second alone {told[0]}; with {CLIENTS} pages {told[1]}: {slower:.1%} slower by the medians")
+    print(f"steps a second alone {told[0]}; with {CLIENTS} pages {told[1]}: {slower:.1%} slower in the median pair")
     print(f"the server took {share:.0%} of a core")
 
 
