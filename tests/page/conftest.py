@@ -290,8 +290,11 @@ class Tab:
 
 
 @pytest.fixture
-def open_tab(browser: Any, server: Server) -> Iterator[Callable[..., Tab]]:
-    """Opens tabs; at the end of a test that passed none may have complained."""
+def open_tab(browser: Any, server: Server, request: pytest.FixtureRequest) -> Iterator[Callable[..., Tab]]:
+    """Opens tabs; at the end of a test that passed none may have complained.
+
+    Where `WEIGHTSMITH_SCREENSHOTS` names a folder, what they show in the end is kept there.
+    """
     contexts, tabs = [], []
 
     def opened(address: str | None = None, **options: Any) -> Tab:
@@ -306,6 +309,10 @@ def open_tab(browser: Any, server: Server) -> Iterator[Callable[..., Tab]]:
         return tab
 
     yield opened
+    if folder := os.environ.get("WEIGHTSMITH_SCREENSHOTS"):
+        for place, tab in enumerate(one for one in tabs if not one.page.is_closed()):
+            name = re.sub(r"[^\w.-]+", "-", f"{request.node.path.stem}-{request.node.name}-{place}")
+            tab.page.screenshot(path=Path(folder) / f"{name[:150]}.png")
     for context in contexts:
         context.close()
     assert [complaint for tab in tabs for complaint in tab.complaints] == []
