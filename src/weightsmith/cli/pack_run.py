@@ -74,7 +74,7 @@ def pack_run(
 def _rows(rebuilt: "Rebuilt") -> "tuple[Tensor, str]":
     import torch
 
-    which, split = ("test", rebuilt.data.test) if rebuilt.data.test else ("validation", rebuilt.data.validation)
+    which, split = rebuilt.held_out
     return split.batch(torch.arange(min(len(split), MOST_ROWS)))[0], which
 
 

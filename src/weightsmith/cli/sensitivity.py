@@ -1,6 +1,5 @@
 """`weightsmith sensitivity`: what a trained model looks at in its input."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -75,7 +74,7 @@ def sensitivity(
     with open_store(store) as opened:
         run = opened.run(reference)
         rebuilt = rebuild(run)
-    data, names = rebuilt.data, (rebuilt.data.feature_names, _outputs(rebuilt))
+    data, names = rebuilt.data, (rebuilt.data.feature_names, rebuilt.output_names)
     where = f"weights of step {rebuilt.step:,}"
     if method in DISCRETE:
         records, score, split = _discretized(method, rebuilt, sparsity)
@@ -99,16 +98,10 @@ def sensitivity(
         console().print(str(path), soft_wrap=True, markup=False)
 
 
-def _outputs(rebuilt: "Rebuilt") -> Sequence[str] | None:
-    """Names of the model's outputs: the one logit of two classes speaks for the second."""
-    names = rebuilt.data.class_names
-    return names[1:] if names is not None and rebuilt.data.outputs == 1 else names
-
-
 def _rows(rebuilt: "Rebuilt", text: str) -> "tuple[Tensor, str]":
     import torch
 
-    which, split = ("test", rebuilt.data.test) if rebuilt.data.test else ("validation", rebuilt.data.validation)
+    which, split = rebuilt.held_out
     inputs, _ = split.batch(torch.tensor(_numbers(text, len(split), "rows")))
     return inputs, which
 
@@ -127,7 +120,7 @@ def _discretized(method: str, rebuilt: "Rebuilt", sparsity: float) -> "tuple[lis
     from weightsmith.train.processes import Processes
 
     device = torch.device("cpu")
-    which, split = ("test", rebuilt.data.test) if rebuilt.data.test else ("validation", rebuilt.data.validation)
+    which, split = rebuilt.held_out
     objective = OBJECTIVES[rebuilt.data.task]
     rows = Measured(Feed(split, device), objective, Processes(0, 1, device), BATCH)
 

@@ -1,6 +1,6 @@
 """The model of a finished run, built again to be asked questions."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,7 +13,7 @@ from weightsmith.kinds.binary.activation import replace_activations
 from weightsmith.sources import Source
 from weightsmith.store import Run
 from weightsmith.train import checkpoint
-from weightsmith.train.data import Data, load_data
+from weightsmith.train.data import Data, Split, load_data
 from weightsmith.train.models import build_model
 from weightsmith.train.models.custom import is_custom
 from weightsmith.train.rebuildable import rebuildable_recipe
@@ -35,6 +35,17 @@ class Rebuilt:
     data: Data
     step: int
     note: str = ""
+
+    @property
+    def held_out(self) -> tuple[str, Split]:
+        """The rows that it is judged by and their name: `test`, or `validation` where there is no test set."""
+        return ("test", self.data.test) if self.data.test else ("validation", self.data.validation)
+
+    @property
+    def output_names(self) -> Sequence[str] | None:
+        """Names of the model's outputs, where they have any: the one logit of two classes speaks for the second."""
+        names = self.data.class_names
+        return names[1:] if names is not None and self.data.outputs == 1 else names
 
 
 def rebuild(run: Run, progress: Callable[[int, int], None] | None = None) -> Rebuilt:

@@ -55,6 +55,7 @@ class Explained:
         rows: of that split.
         step: of the weights.
         note: what is not as it was in the training; empty where nothing is.
+        names: of the outputs, where they have any.
         layers: in the model's order, its output first.
     """
 
@@ -64,6 +65,7 @@ class Explained:
     rows: "Split"
     step: int
     note: str
+    names: Sequence[str] | None
     layers: tuple[Layer, ...]
 
     @property
@@ -75,11 +77,11 @@ class Explained:
 
     @property
     def output_names(self) -> list[str]:
-        """Of what the model puts out: the one logit of two classes speaks for the second."""
-        names, count = self.data.class_names, self.data.outputs
-        if names is None:
+        """What to call each output."""
+        count = self.data.outputs
+        if self.names is None:
             return ["prediction"] if count == 1 else [f"output {place}" for place in range(count)]
-        return [printable(str(name)) for name in (names[1:] if count == 1 else names)]
+        return [printable(str(name)) for name in self.names]
 
     @property
     def nbytes(self) -> int:
@@ -110,11 +112,12 @@ def build(run: Run, still_wanted: Check) -> Explained:
         except _FAILURES as error:
             reason = printable(" ".join(str(error).split())[:300])
             raise InputError(f"the model of run {run.id} cannot be built here: {reason}") from error
-        split, rows = ("test", rebuilt.data.test) if rebuilt.data.test else ("validation", rebuilt.data.validation)
+        split, rows = rebuilt.held_out
         if not len(rows):
             raise InputError(f"run {run.id} kept no rows for validation or test: there is nothing to explain")
         layers = tuple(_layers(rebuilt.model, rebuilt.data.input_shape, still_wanted))
-    return Explained(rebuilt.model, rebuilt.data, split, rows, rebuilt.step, rebuilt.note, layers)
+    names = rebuilt.output_names
+    return Explained(rebuilt.model, rebuilt.data, split, rows, rebuilt.step, rebuilt.note, names, layers)
 
 
 def _refuse_own_code(run: Run) -> None:
