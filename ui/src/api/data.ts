@@ -4,7 +4,8 @@ import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { ApiError, getJson } from "./client";
 import { useConnection } from "./connection";
 import { getLong, type Progress } from "./long";
-import { counted, useWasSeen } from "./quiet";
+import { counted } from "./quiet";
+import { useWasSeen } from "./seen";
 
 export interface Loaded<T> {
   data: T | null;

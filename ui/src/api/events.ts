@@ -5,6 +5,7 @@ import { reportChanged, reportUnseen } from "./changes";
 import { address } from "./client";
 import { reportLost, useConnection } from "./connection";
 import { KeptEvents, notKept, saved } from "./saved";
+import { useIsSeen } from "./seen";
 import type { RunEvent, StreamedStatistics } from "./types";
 
 const SPACING_MS = 250;
@@ -25,16 +26,6 @@ function connect(): EventSource {
     reportLost();
   };
   return stream;
-}
-
-function useIsSeen(): boolean {
-  const [seen, set] = useState(!document.hidden);
-  useEffect(() => {
-    const listener = () => set(!document.hidden);
-    document.addEventListener("visibilitychange", listener);
-    return () => document.removeEventListener("visibilitychange", listener);
-  }, []);
-  return seen;
 }
 
 /** Keep the one stream open while the page is seen, and catch up when it is seen again; used once, by the page's frame. */

@@ -26,18 +26,3 @@ export function useQuiet(begun: boolean): boolean {
   }, [begun, quiet]);
   return quiet;
 }
-
-/**
- * Whether the page has been in sight. A browser allows one server few connections for all its tabs: those that were
- * opened aside leave them to the one that is looked at.
- */
-export function useWasSeen(): boolean {
-  const [seen, set] = useState(!document.hidden);
-  useEffect(() => {
-    if (seen) return;
-    const look = () => set(!document.hidden);
-    document.addEventListener("visibilitychange", look);
-    return () => document.removeEventListener("visibilitychange", look);
-  }, [seen]);
-  return seen;
-}
