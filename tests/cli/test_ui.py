@@ -64,6 +64,28 @@ def test_it_serves_until_ctrl_c_and_ends_without_a_word(start, weights_file, tmp
     assert (process.returncode, out, err) == (0, "", "")
 
 
+def test_what_is_still_computed_does_not_hold_up_the_end(weights_file):
+    script = f"""
+import atexit, sys, threading, time
+from weightsmith.__main__ import main
+from weightsmith.web import serve, work
+
+def compute(app, opened):
+    thread = threading.Thread(target=time.sleep, args=(3600,), daemon=True)
+    thread.start()
+    work._computing[thread] = work.Check()
+
+serve.serve, work.PATIENCE = compute, 0.1
+atexit.register(print, "the interpreter's own way out")
+sys.argv = ["weightsmith", "ui", "--no-browser", {str(weights_file)!r}]
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("Weightsmith is at http")
+    assert done.stdout.count("\n") == 1
+
+
 def test_without_arguments_it_shows_the_users_store(start, private_store):
     Store.open(private_store).close()
     facts = json.loads(hello(start())[1])

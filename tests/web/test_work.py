@@ -1,6 +1,8 @@
 """Long computations: once for all who ask, given up when nobody does, bounded in number."""
 
 import asyncio
+import subprocess
+import sys
 import threading
 import time
 
@@ -275,3 +277,48 @@ def test_a_stream_hands_out_items_and_ends_its_computation_when_closed():
                 pass
 
     run(scenario)
+
+
+BEGIN = """
+import asyncio, contextlib, sys, threading, time
+from weightsmith.web import work as module
+from weightsmith.web.memory import Memory
+
+def compute(check):
+    try:
+        while True:
+            check()
+            time.sleep(0.01)
+    except module.AbandonedError:
+        print("given up", flush=True)
+        raise
+
+def serve():
+    work = module.Work(Memory(100))
+    class Client:
+        async def receive(self):
+            await asyncio.sleep(3600)
+    with contextlib.suppress(module.AbandonedError):
+        asyncio.run(work.result(Client(), "key", COMPUTE, len))
+
+threading.Thread(target=serve, daemon=True).start()
+while not module._computing:
+    time.sleep(0.01)
+"""
+
+
+def ending(compute, last=""):
+    """What a process prints that ends while it computes, and its status."""
+    script = BEGIN.replace("COMPUTE", compute) + last
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    assert done.stderr == ""
+    return done.stdout, done.returncode
+
+
+def test_the_end_of_the_process_gives_up_what_is_computed_and_waits_for_it():
+    assert ending("compute", "sys.exit(3)") == ("given up\n", 3)
+
+
+def test_the_end_of_the_process_does_not_wait_for_ever():
+    last = "module.PATIENCE = 0.1\nprint(module.end(), flush=True)"
+    assert ending("lambda _: time.sleep(3600)", last) == ("False\n", 0)

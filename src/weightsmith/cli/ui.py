@@ -1,5 +1,7 @@
 """`weightsmith ui`: the page in the browser."""
 
+import os
+import sys
 import webbrowser
 from contextlib import ExitStack
 from pathlib import Path
@@ -54,6 +56,7 @@ def ui(
     from weightsmith.web.guard import Guard
     from weightsmith.web.serve import listen, serve
     from weightsmith.web.served import Served
+    from weightsmith.web.work import end
 
     with ExitStack() as stack:
         configuration = Configuration.find()
@@ -71,6 +74,16 @@ def ui(
             prefix=reached.prefix,
         )
         serve(app, opened)
+        ended = end()
+    if not ended:
+        _leave()
+
+
+def _leave() -> None:
+    """End the process without the interpreter's own way out, which a thread inside C++ code would abort."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def _library(references: list[str], store: str | None, stack: ExitStack) -> "Library":
@@ -101,8 +114,6 @@ def _library(references: list[str], store: str | None, stack: ExitStack) -> "Lib
 
 def _was_given(store: str) -> bool:
     """Whether a store was named on the command line and does not just come from the environment."""
-    import os
-
     return os.environ.get("WEIGHTSMITH_STORE") != store
 
 

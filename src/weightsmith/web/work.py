@@ -1,7 +1,9 @@
 """Long computations: off the event loop, few at a time, each done once, and given up when nobody waits any more."""
 
 import asyncio
+import atexit
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +25,9 @@ QUEUED = 64
 
 LOOKS = 0.2
 """Seconds between two looks at how far a computation is."""
+
+PATIENCE = 5.0
+"""Seconds for which the end of the process waits for computations that were given up; LAPACK hears of it late."""
 
 
 class AbandonedError(Exception):
@@ -76,8 +81,29 @@ class _Job:
     waiting: int = 0
 
 
+_computing: dict[threading.Thread, Check] = {}
+"""All computations of this process that have a thread."""
+
+
+def end() -> bool:
+    """Give up every computation of this process and wait for them, `PATIENCE` seconds at most; whether all ended.
+
+    A thread that comes back from C++ code of some library when the interpreter is gone can abort the process.
+    """
+    deadline = time.monotonic() + PATIENCE
+    computing = dict(_computing)
+    for check in computing.values():
+        check.give_up()
+    for thread in computing:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    return not any(thread.is_alive() for thread in computing)
+
+
+atexit.register(end)
+
+
 class Work:
-    """Runs computations in threads of its own, which do not keep the process from ending.
+    """Runs computations in threads of its own, for which the process waits a little at its end.
 
     Args:
         memory: where results are kept.
@@ -219,6 +245,7 @@ class Work:
             self._under_way -= 1
 
         def work() -> None:
+            _computing[threading.current_thread()] = check
             try:
                 check(doing="Beginning")
                 result = compute()
@@ -227,6 +254,7 @@ class Work:
             else:
                 _tell(loop, _succeed, done, result)
             finally:
+                _computing.pop(threading.current_thread(), None)
                 _tell(loop, leave)  # only now: who was given up may still be computing
 
         threading.Thread(target=work, daemon=True, name="weightsmith page").start()
