@@ -7,6 +7,10 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MPLBACKEND", "agg")
@@ -48,6 +52,16 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"real data is not there: {SHARED} does not exist")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def cuda() -> "torch.device":
+    """A GPU, which tests named `test_cuda.py` are about."""
+    import torch
+
+    if not torch.cuda.is_available():
+        pytest.skip("torch finds no GPU here")
+    return torch.device("cuda")
 
 
 @pytest.fixture(scope="session")
