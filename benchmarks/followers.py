@@ -2,7 +2,8 @@
 
 Steps a second of a training on one thread, alone and with 50 clients in turns, `SECONDS` (120) of each. A client does
 what the page does: it listens to the events, and asks for the run and its curves when one comes, four times a second at
-most, with ETags. The clients run in a process of their own at the lowest priority, as if on other machines.
+most, with ETags. The training and the server have two processors; the clients run in a process of their own, as if on
+other machines: on the processors that are left, or at the lowest priority where there are none.
 """
 
 import http.client
@@ -22,6 +23,7 @@ from weightsmith.store import Store
 
 CLIENTS = 50
 ROUNDS = 6
+PROCESSORS = sorted(os.sched_getaffinity(0))
 TRAINING = [
     "budget.epochs=1000000",
     "batch_size=4",
@@ -93,6 +95,7 @@ def begun(store: Store) -> str:
 
 
 def main(seconds: float) -> None:
+    os.sched_setaffinity(0, PROCESSORS[:2])
     with tempfile.TemporaryDirectory() as folder, Store.open(Path(folder)) as store:
         command = [sys.executable, "-m", "weightsmith", "train", "--quiet", "--store", folder]
         command += [part for setting in TRAINING for part in ("--set", setting)]
@@ -106,7 +109,8 @@ def main(seconds: float) -> None:
                     alone.append(speed(store, run, seconds / ROUNDS))
                     follow = [sys.executable, __file__, str(port), run, str(seconds / ROUNDS + 5)]
                     before = cpu_seconds(pid)
-                    with subprocess.Popen(follow):
+                    with subprocess.Popen(follow) as clients:
+                        os.sched_setaffinity(clients.pid, PROCESSORS[2:] or PROCESSORS)
                         time.sleep(4)
                         watched.append(speed(store, run, seconds / ROUNDS))
                     spent += cpu_seconds(pid) - before
