@@ -281,3 +281,17 @@ def test_a_bias_that_changes_between_calls(change):
         layer = copy.deepcopy(layer)
         layer.bias.copy_(wanted)
     torch.testing.assert_close(layer(inputs), before - dense.bias + wanted)
+
+
+def test_values_of_sixteen_bits_are_in_the_state():
+    torch.manual_seed(0)
+    dense = nn.Linear(37, 6)
+    with torch.no_grad():
+        dense.weight.copy_(torch.where(torch.rand(6, 37) > 0.7, dense.weight.bfloat16().float(), 0.0))
+    layer = SparseLinear.from_dense(dense)
+    state = layer.state_dict()
+    assert torch.bfloat16 in {value.dtype for value in state.values()}
+    other = SparseLinear.from_dense(dense)
+    other.weight.parts[-1].zero_()
+    other.load_state_dict(state)
+    assert torch.equal(other.weight.dense(), dense.weight)

@@ -181,9 +181,4 @@ def check_shape(name: str, found: tuple[int, ...], wanted: tuple[int, ...]) -> N
 
 def as_tensor(entry: Encoded | Array) -> Tensor:
     """What an entry holds as a tensor of its own type; of a packed weight float32."""
-    values = decode(entry) if isinstance(entry, Encoded) else entry
-    extended = {"bfloat16": torch.bfloat16, "float8_e4m3fn": torch.float8_e4m3fn, "float8_e5m2": torch.float8_e5m2}
-    if values.dtype.name in extended:
-        bits = tensor(values.view(f"uint{8 * values.dtype.itemsize}"))
-        return bits.view(extended[values.dtype.name])
-    return tensor(values)
+    return tensor(decode(entry) if isinstance(entry, Encoded) else entry)

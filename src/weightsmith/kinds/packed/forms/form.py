@@ -4,6 +4,7 @@ import abc
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import ml_dtypes
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -13,6 +14,13 @@ from weightsmith.packing import Encoded, Layout
 
 Floats = NDArray[np.float32]
 Parts = Sequence[Tensor]
+
+_EXTENDED = {
+    "bfloat16": torch.bfloat16,
+    "float8_e4m3fn": torch.float8_e4m3fn,
+    "float8_e5m2": torch.float8_e5m2,
+}
+"""Types that NumPy itself lacks."""
 
 
 class Geometry(NamedTuple):
@@ -66,8 +74,12 @@ class Form(abc.ABC):
 
 
 def array(tensor: Tensor) -> NDArray[np.generic]:
-    """A view of a tensor on the CPU as an array."""
-    found: NDArray[np.generic] = tensor.detach().numpy()
+    """A view of a tensor on the CPU as an array; of bfloat16 as `ml_dtypes` has it."""
+    values = tensor.detach()
+    if values.dtype is torch.bfloat16:
+        bits: NDArray[np.generic] = values.view(torch.int16).numpy()
+        return bits.view(ml_dtypes.bfloat16)
+    found: NDArray[np.generic] = values.numpy()
     return found
 
 
@@ -83,7 +95,9 @@ def optional_floats(tensor: Tensor | None) -> Floats | None:
 
 
 def tensor(values: NDArray[np.generic]) -> Tensor:
-    """The array as a tensor, which may share its memory; a read-only one is copied."""
+    """The array as a tensor, which may share its memory; a read-only one is copied. `ml_dtypes` keep their bits."""
+    if values.dtype.name in _EXTENDED:
+        return tensor(values.view(f"uint{8 * values.dtype.itemsize}")).view(_EXTENDED[values.dtype.name])
     contiguous = np.ascontiguousarray(values).reshape(values.shape)  # it gives scalars an axis
     return torch.from_numpy(contiguous if contiguous.flags.writeable else contiguous.copy())
 
