@@ -527,3 +527,13 @@ def test_a_spread_that_is_not_finite_is_refused_before_anything_is_written():
     with pytest.raises(InputError, match="spread would be inf"):
         init.apply(model, {"name": "xavier_normal", "gain": math.inf})
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("scheme", ["he_normal", "truncated_normal", "orthogonal", "auto"])
+def test_the_default_device_changes_nothing(scheme):
+    model = mlp()
+    other = copy.deepcopy(model)
+    with torch.device("meta"):
+        init.apply(model, scheme)
+    init.apply(other, scheme)
+    assert all(torch.equal(one, two) for one, two in zip(model.parameters(), other.parameters(), strict=True))

@@ -351,3 +351,24 @@ def test_a_masked_weight_never_comes_back_however_far_momentum_moves_it():
     for chain, mask in zip(chains, masked, strict=True):
         assert not chain[0].mask[mask].any()
         assert not chain.original[mask].any()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"kind": "binary", "stochastic": True, "first_and_last": "binary"},
+        {"kind": "sparse", "method": "set", "sparsity": 0.5, "every": 1},
+        {"kind": "sparse", "method": "rigl", "sparsity": 0.5, "fan_in": True},
+        {"kind": "sparse", "method": "l0", "strength": 0.1},
+    ],
+    ids=str,
+)
+def test_what_is_drawn_does_not_hang_on_the_default_device(options):
+    states = []
+    for default in ("cpu", "meta"):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 3))
+        with torch.device(default):
+            kinds.apply(model, **options).step(0.5)
+        states.append(model.train()(torch.ones(2, 8)))
+    assert torch.equal(*states)

@@ -47,7 +47,7 @@ def apply(
             none matches is left as it is.
             Biases and norms follow `"auto"` (zeros and ones) unless a pattern names them outright.
         sample: one batch, run once where the activations cannot be traced: a tensor, a tuple of arguments or a
-            dictionary of keyword arguments.
+            dictionary of keyword arguments, on any device.
         seed: any integer.
 
     Returns:
@@ -152,7 +152,8 @@ def _plan(slot: Slot, wishes: Mapping[str, Wish], names: list[str]) -> _Plan:
     block = blocks(slot.owner, slot.info.name, torch.empty(slot.tensor.shape, device="meta"))[0]
     try:
         # a trial on one column finds what does not fit before the first weight is written
-        trial = torch.empty(block.size(0), *[1] * (block.dim() - 1)) if block.dim() else torch.empty(())
+        column = (block.size(0), *[1] * (block.dim() - 1)) if block.dim() else ()
+        trial = torch.empty(column, device="cpu")
         choice.scheme.fill(trial, choice.options, torch.Generator())
         gain, std = spread(choice.scheme, block, choice.scheme.completed(choice.options))
     except (ValueError, TypeError, RuntimeError) as error:
@@ -203,7 +204,7 @@ def _values(plan: _Plan, seed: int) -> Tensor:
     slot, choice = plan.slot, plan.choice
     assert choice.scheme is not None
     working = torch.float64 if slot.tensor.dtype == torch.float64 else torch.float32
-    values = torch.zeros(slot.tensor.shape, dtype=working)
+    values = torch.zeros(slot.tensor.shape, dtype=working, device="cpu")  # whatever the default device
     generator = generator_for(seed, slot.info.name)
     for block in blocks(slot.owner, slot.info.name, values):
         choice.scheme.fill(block, choice.options, generator)

@@ -19,6 +19,7 @@ from weightsmith.init.propagation import (
     plain_name,
     tensors_in,
 )
+from weightsmith.seeding import kept_random_state
 from weightsmith.sources.module import unwrap
 
 _FAILURES = (
@@ -48,7 +49,7 @@ def following_activations(model: nn.Module, sample: Any = None) -> dict[str, str
 
     Args:
         model: any module, wrapped or not.
-        sample: one batch: a tensor, a tuple of arguments, or a dictionary of keyword arguments.
+        sample: one batch: a tensor, a tuple of arguments, or a dictionary of keyword arguments, on any device.
 
     Returns:
         Module path to activation name, for modules that own a matrix.
@@ -185,8 +186,9 @@ def _observed(model: nn.Module, sample: Any) -> dict[str, Following] | None:
         if _is_layer(module) or own or isinstance(module, nn.PReLU):
             handles.append(module.register_forward_hook(partial(_on_output, path, observer)))
     try:
+        given = _beside(model, sample)
         with _undisturbed(model), observer:
-            _call(model, sample)
+            _call(model, given)
     except _FAILURES:
         return None
     finally:
@@ -206,6 +208,20 @@ def _on_output(path: str, observer: _Observer, module: nn.Module, args: tuple[An
             observer.propagation.rename(following, inputs, key)
 
 
+def _beside(model: nn.Module, sample: Any) -> Any:
+    """A sample on the device of the model's first parameter: batches come from the CPU, models lie on a GPU."""
+    place = next((parameter.device for parameter in model.parameters()), None)
+
+    def moved(value: Any) -> Any:
+        if isinstance(value, Tensor):
+            return value.to(place)
+        if isinstance(value, dict):
+            return {key: moved(each) for key, each in value.items()}
+        return type(value)(map(moved, value)) if type(value) in (tuple, list) else value
+
+    return moved(sample)
+
+
 def _call(model: nn.Module, sample: Any) -> None:
     if isinstance(sample, dict):
         model(**sample)
@@ -222,7 +238,7 @@ def _undisturbed(model: nn.Module) -> Iterator[None]:
     for module in training:
         module.training = False
     try:
-        with torch.no_grad(), torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        with torch.no_grad(), kept_random_state(model), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:

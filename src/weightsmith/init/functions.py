@@ -265,7 +265,7 @@ def _inside(dtype: torch.dtype, a: float, b: float) -> tuple[float, float]:
 
 
 def _toward(dtype: torch.dtype, bound: float, target: float, outside: Callable[[float], bool]) -> float:
-    rounded = torch.tensor(bound, dtype=dtype)
+    rounded = torch.tensor(bound, dtype=dtype, device="cpu")
     if outside(rounded.item()):
-        rounded = torch.nextafter(rounded, torch.tensor(target, dtype=dtype))
+        rounded = torch.nextafter(rounded, torch.full_like(rounded, target))
     return float(rounded.item())

@@ -165,7 +165,9 @@ class KindController:
     def penalty(self) -> Tensor:
         """A differentiable scalar to add to the loss (`l0`, `spred`); 0 for all other kinds and methods."""
         term = self._upkeep.penalty(self.sites)
-        return torch.zeros(()) if term is None else term
+        if term is not None:
+            return term
+        return torch.zeros((), device=next((site.stored.device for site in self.sites), None))
 
     @property
     def has_penalty(self) -> bool:

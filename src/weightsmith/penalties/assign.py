@@ -80,7 +80,9 @@ def loss_term(weights: Iterable[tuple[str, Tensor]], penalties: Penalties) -> Te
             if not isinstance(penalty, LossTerm):
                 raise InputError(f"{penalty} has no loss term: apply it with weightsmith.optim.Proximal")
             terms.append(penalty.value(named[name]))
-    return torch.stack([term.to(terms[0]) for term in terms]).sum() if terms else torch.zeros(())
+    if not terms:
+        return torch.zeros((), device=next((weight.device for weight in named.values()), None))
+    return torch.stack([term.to(terms[0]) for term in terms]).sum()
 
 
 def _as_tuple(given: object, pattern: str) -> tuple[Penalty, ...]:

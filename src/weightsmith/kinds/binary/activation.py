@@ -98,7 +98,8 @@ def replace_activations(model: nn.Module, estimator: ActivationEstimator) -> lis
             f"activations: {type(model).__name__} has no activation module to make binary: place "
             "weightsmith.kinds.BinaryActivation in it"
         )
+    place = next((parameter.device for parameter in model.parameters()), None)
     for parent, name, _ in places:
         replaced = getattr(parent, name)
-        setattr(parent, name, BinaryActivation(estimator).train(replaced.training))
+        setattr(parent, name, BinaryActivation(estimator).to(place).train(replaced.training))
     return [path for _, _, path in places]

@@ -143,7 +143,7 @@ class Binary(nn.Module):
         if self.thresholds.is_meta:
             return
         generator = generator_for(self.settings.seed or 0, f"{self.name}\0binary\0{int(self.draws)}")
-        uniform = torch.rand(self.thresholds.shape, generator=generator)
+        uniform = torch.rand(self.thresholds.shape, generator=generator, device="cpu")
         self.thresholds.copy_((2 * uniform - 1) * self.unit)
 
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:

@@ -101,7 +101,8 @@ class Gates(nn.Module):
         self.shape = _gate_shape(weight, settings.by, transposed=site.groups > 0)
         self.each = weight.numel() // max(math.prod(self.shape), 1)
         start = math.log(1 - settings.dropped) - math.log(settings.dropped)
-        noise = torch.randn(math.prod(self.shape), generator=generator_for(self.seed, f"{self.name}\0gates"))
+        generator = generator_for(self.seed, f"{self.name}\0gates")
+        noise = torch.randn(math.prod(self.shape), generator=generator, device="cpu")
         self.log_alpha = nn.Parameter((start + 0.01 * noise).to(weight.device, weight.dtype))
         self.register_buffer("draws", torch.zeros((), dtype=torch.int64, device=weight.device))
         # drawn anew from their number when a state is loaded
@@ -138,7 +139,7 @@ class Gates(nn.Module):
         generator = generator_for(self.seed, f"{self.name}\0gates {number}")
         with torch.no_grad():
             self.draws.fill_(number)
-            self.uniform.copy_(torch.rand(self.uniform.shape, generator=generator))
+            self.uniform.copy_(torch.rand(self.uniform.shape, generator=generator, device="cpu"))
 
     def right_inverse(self, weight: Tensor) -> Tensor:
         """The weight itself."""

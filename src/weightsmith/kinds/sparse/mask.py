@@ -55,6 +55,11 @@ def clear_masked(sites: Sequence[Site]) -> None:
             site.stored.masked_fill_(~mask_of(site).mask, 0.0)
 
 
+def any_set(flags: Sequence[Tensor]) -> bool:
+    """Whether any of these flags is set. They are read together, as each read waits for an accelerator."""
+    return bool(torch.stack([flag.to(flags[0].device) for flag in flags]).any())
+
+
 def clear_momentum(sites: Sequence[Site], optimizer: Optimizer) -> None:
     """Set to 0 what an optimizer remembers of masked weights: every tensor of its state of the weight's shape."""
     with torch.no_grad():

@@ -9,7 +9,7 @@ import torch
 
 from weightsmith.kinds.shares import check_share
 from weightsmith.kinds.site import Site
-from weightsmith.kinds.sparse.mask import mask_of
+from weightsmith.kinds.sparse.mask import any_set, mask_of
 from weightsmith.kinds.sparse.method import Clock, Evidence, Sparsifier
 from weightsmith.names import choose
 from weightsmith.penalties import L1, GroupLasso, Penalty
@@ -47,13 +47,13 @@ class Proximal(Sparsifier):
         """Mask what is 0, once the end is reached."""
         if clock.progress < self.end:
             return False
-        changed = False
+        changed = []
         with torch.no_grad():
             for site in sites:
                 gone = mask_of(site).mask & (site.stored == 0)
                 mask_of(site).mask &= ~gone
-                changed |= bool(gone.any())
-        return changed
+                changed.append(gone.any())
+        return any_set(changed)
 
     def penalties(self, sites: Sequence[Site]) -> Mapping[str, Penalty]:
         """The penalty, by the names of the weights."""

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from weightsmith.seeding import kept_random_state
+
 
 @contextmanager
 def undisturbed(model: nn.Module) -> Iterator[None]:
@@ -14,7 +16,7 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
     buffers = {name: buffer.detach().clone() for name, buffer in model.named_buffers()}
     modes = {module: module.training for module in model.modules()}
     try:
-        with torch.random.fork_rng(devices=[]):
+        with kept_random_state(model):
             yield
     finally:
         for module, training in modes.items():

@@ -95,10 +95,10 @@ class Rewiring(Sparsifier):
 
     def _random(self, site: Site, kept: int) -> Tensor:
         outputs, inputs = site.as_rows(site.stored).shape
-        chances = torch.rand((outputs, inputs), generator=self.generator(site, "mask"))
+        chances = torch.rand((outputs, inputs), generator=self.generator(site, "mask"), device="cpu")
         if self.fan_in:
             return keep_in_groups(chances, max(inputs, 1), inputs_of_each(kept, outputs, inputs))
-        mask = torch.zeros(outputs * inputs, dtype=torch.bool)
+        mask = torch.zeros_like(chances, dtype=torch.bool).flatten()
         mask[chances.flatten().topk(kept).indices] = True
         return mask.view(outputs, inputs)
 

@@ -20,4 +20,4 @@ class Set(Rewiring):
     def growth(self, site: Site, clock: Clock) -> Tensor:
         """Chance, from the seed, the weight's name and the number of the update."""
         generator = self.generator(site, f"growth {clock.updates}")
-        return torch.rand(site.stored.shape, generator=generator).to(site.stored.device)
+        return torch.rand(site.stored.shape, generator=generator, device="cpu").to(site.stored.device)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from weightsmith.kinds.shares import check_share
 from weightsmith.kinds.site import Site
-from weightsmith.kinds.sparse.mask import Mask, mask_of
+from weightsmith.kinds.sparse.mask import Mask, any_set, mask_of
 from weightsmith.kinds.sparse.method import Clock, Evidence, Sparsifier
 from weightsmith.penalties.penalty import check_strength
 
@@ -51,15 +51,15 @@ class Spred(Sparsifier):
         """Mask what is small, once the end is reached."""
         if clock.progress < self.end:
             return False
-        changed = False
+        changed = []
         with torch.no_grad():
             for site in sites:
                 product = product_of(site)
                 small = product.mask & ((site.stored * product.spread(site.stored)).abs() < self.threshold)
                 product.mask &= ~small
                 product.factor.masked_fill_(~product.mask.flatten(), 0.0)
-                changed |= bool(small.any())
-        return changed
+                changed.append(small.any())
+        return any_set(changed)
 
     def settled(self, progress: float) -> bool:
         """From the end on."""

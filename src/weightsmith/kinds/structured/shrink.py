@@ -125,7 +125,7 @@ def _clear_lowest(space: Space, sparsity: float) -> None:
     """Set outputs of least mean square to 0, with their biases and norms."""
     if space.fixed or not space.size:
         return
-    scores = torch.zeros(space.size)
+    scores = torch.zeros(space.size, device="cpu")
     for node in space.producers:
         squares = outputs_first(_layer(node)).float().square().flatten(1).mean(1).cpu()
         scores += squares / squares.mean().clamp(min=torch.finfo(torch.float32).tiny)
@@ -163,7 +163,7 @@ def _pass(model: nn.Module) -> bool:
 
 
 def _removable(space: Space, constants: dict[Node, Tensor]) -> Tensor:
-    gone = torch.ones(space.size, dtype=torch.bool)
+    gone = torch.ones(space.size, dtype=torch.bool, device="cpu")
     for node in space.consumers:
         layer, constant = _layer(node), _input_constant(node, space, constants).cpu()
         unused = (inputs_of_channels(layer, space.size) == 0).flatten(2).all(2).all(0).cpu()
