@@ -226,3 +226,14 @@ def test_names_of_the_wrong_type_are_named():
         build(nn.Linear(2, 2), None)
     with pytest.raises(InputError, match="got 'l1'"):
         build(nn.Linear(2, 2), "adam", penalties="l1")
+
+
+def test_a_state_brings_no_compiled_loop_that_this_device_has_not():
+    """As PyTorch's Adagrad has one for the CPU alone, a state from there must not ask for it elsewhere."""
+    optimizer = build(network(), "adagrad", l1=1e-4)
+    assert all(group["fused"] for group in optimizer.param_groups)
+    state = optimizer.state_dict()
+    for group in state["param_groups"]:
+        group["fused"] = None
+    optimizer.load_state_dict(state)
+    assert all(group["fused"] for group in optimizer.param_groups)

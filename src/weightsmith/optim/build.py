@@ -73,7 +73,10 @@ def build(
     _check_flipped(info, parameters)
     held = held_back(parameters, include, exclude)
     optimizer = _make(info, parameters, held, settings, _has_sparse_gradients(source))
-    return Proximal(optimizer, combined, source, include=include, exclude=exclude) if combined else optimizer
+    if combined:
+        optimizer = Proximal(optimizer, combined, source, include=include, exclude=exclude)
+    optimizer.register_load_state_dict_pre_hook(_keep_fused)
+    return optimizer
 
 
 def _combine(everywhere: ElasticNet, penalties: Penalties) -> Penalties:
@@ -124,6 +127,17 @@ def _make(
     can_fuse = not sparse and all(_can_fuse(each.tensor, info) for each in parameters)
     arguments = {**settings, **info.fixed, **({"fused": True} if can_fuse else {})}
     return info.optimizer(listed, **arguments)
+
+
+def _keep_fused(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> dict[str, Any] | None:
+    """Take a state without its choice of loops, which PyTorch would take over: it hangs on the device at hand."""
+    saved, own = state["param_groups"], optimizer.param_groups
+    if len(saved) != len(own):
+        return None  # which PyTorch refuses
+    groups = [
+        {**one, "fused": other["fused"]} if "fused" in other else one for one, other in zip(saved, own, strict=True)
+    ]
+    return {**state, "param_groups": groups}
 
 
 def _can_fuse(tensor: torch.Tensor, info: OptimizerInfo) -> bool:

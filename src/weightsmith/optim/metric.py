@@ -127,9 +127,12 @@ def _muon_with_adamw(group: Group, state: State) -> Metric:
 
 
 def _count(state: State) -> float | Tensor:
-    """Number of steps taken; left on its device where reading it would mean waiting for an accelerator."""
+    """Number of steps taken; left on its device where reading it would mean waiting for an accelerator.
+
+    In float64, as Python counts: 1 minus a power of 0.999 loses four digits of seven in float32.
+    """
     count: Tensor = state["step"]
-    return count if count.device.type != "cpu" else count.item()
+    return count.double() if count.device.type != "cpu" else count.item()
 
 
 _METRICS: dict[type[torch.optim.Optimizer], MetricOf] = {
