@@ -69,17 +69,18 @@ def maximize_activation(
     if not units or steps < 1:
         raise InputError("name at least one unit and one step")
     generator = torch.Generator().manual_seed(seed)
-    start = 0.1 * torch.randn((len(units), *input_shape), generator=generator)
+    start = 0.1 * torch.randn((len(units), *input_shape), generator=generator, device="cpu")
     is_image = len(input_shape) == 3
     jitter = min(input_shape[-2:]) // JITTER if is_image else 0
     with _watching(model, layer) as watched:
         found = fitted(model, start)
         wanted = torch.as_tensor(list(units), dtype=torch.int64, device=found.device)
+        _check_units(units, watched(found).shape[1])
         before = _activations(watched, found, wanted).detach()
         if not bool(torch.isfinite(before).all()):
             raise InputError(f"the values of {_called(layer)} are NaN or Inf: there is nothing to climb")
         for step in range(steps):
-            shift = torch.randint(-jitter, jitter + 1, (2,), generator=generator).tolist()
+            shift = torch.randint(-jitter, jitter + 1, (2,), generator=generator, device="cpu").tolist()
             pull = _pull(watched, found, wanted, shift)
             if is_image and smoothness:
                 pull = pull - smoothness * _roughness(found)
@@ -163,15 +164,16 @@ def _roughness(current: Tensor) -> Tensor:
 
 def _leveled(gradient: Tensor) -> Tensor:
     """Each row's gradient at a root mean square of one; a dead unit's stays zero."""
-    size = gradient.flatten(1).square().mean(dim=1).sqrt().clamp_min(1e-12)
-    return gradient / size.reshape(-1, *[1] * (gradient.dim() - 1))
+    size = gradient.flatten(1).float().square().mean(dim=1).sqrt().clamp_min(1e-12)  # in 16 bits squares vanish
+    return (gradient / size.reshape(-1, *[1] * (gradient.dim() - 1))).to(gradient.dtype)
 
 
 def _activations(watched: Callable[[Tensor], Tensor], inputs: Tensor, units: Tensor) -> Tensor:
     """The value of each row's own unit: (rows,)."""
-    found = watched(inputs)
-    count = found.shape[1]
-    wrong = [unit for unit in units.tolist() if not 0 <= unit < count]
+    return watched(inputs).gather(1, units[:, None])[:, 0]
+
+
+def _check_units(units: Sequence[int], count: int) -> None:
+    wrong = [unit for unit in units if not 0 <= unit < count]
     if wrong:
         raise InputError(f"there is no unit {wrong[0]}: there are {count}, 0 to {count - 1}")
-    return found.gather(1, units[:, None])[:, 0]

@@ -35,9 +35,9 @@ def captum() -> Any:
 def answering(model: nn.Module) -> Iterator[Callable[[Tensor], Tensor]]:
     """The model in evaluation mode and with gradients on, whatever the caller has set, as a function of its inputs.
 
-    Its parameters' own gradients stay as they are: only those of inputs and activations are asked for. Recurrent
-    layers on CUDA refuse gradients in evaluation mode unless cuDNN is off, so it is. What the function is given is
-    copied, as a model may begin with a layer that works in place; one number for each row counts as one output.
+    Its parameters' own gradients stay as they are: only those of inputs and activations are asked for. What the
+    function is given is copied, as a model may begin with a layer that works in place; one number for each row counts
+    as one output.
 
     Raises:
         InputError: no module, one without values, or one that fails at what it is asked, with its own words.
@@ -55,9 +55,8 @@ def answering(model: nn.Module) -> Iterator[Callable[[Tensor], Tensor]]:
 
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
-    on_cpu = place.type != "cuda"
     try:
-        with torch.inference_mode(mode=False), torch.enable_grad(), torch.backends.cudnn.flags(enabled=on_cpu):
+        with torch.inference_mode(mode=False), torch.enable_grad(), _differentiable(model):
             yield answer
     except RuntimeError as error:
         reason = printable((str(error).splitlines() or [type(error).__name__])[0])
@@ -65,6 +64,20 @@ def answering(model: nn.Module) -> Iterator[Callable[[Tensor], Tensor]]:
     finally:
         for module, training in modes:
             module.training = training
+
+
+@contextmanager
+def _differentiable(model: nn.Module) -> Iterator[None]:
+    """Without cuDNN for a model with recurrent layers, whose gradients it refuses in evaluation mode.
+
+    By its switch alone: `torch.backends.cudnn.flags` would set precision and all else to defaults of its own as well.
+    """
+    before = torch.backends.cudnn.enabled
+    torch.backends.cudnn.enabled = before and not any(isinstance(module, nn.RNNBase) for module in model.modules())
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.enabled = before
 
 
 def fitted(model: nn.Module, inputs: Inputs) -> Tensor:
