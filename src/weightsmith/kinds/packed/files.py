@@ -2,7 +2,7 @@
 
 import copy
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -139,7 +139,8 @@ def _layers(
             continue
         if not issubclass(layer, Layer):
             flip = entries.get(below(path, "flip"))
-            found[id(module)] = build_passing(module, None if flip is None else _flags(below(path, "flip"), flip))
+            flags = None if flip is None else _flags(below(path, "flip"), flip)
+            found[id(module)] = build_passing(module, flags).to(_place(model.parameters()))
             continue
         own = module.weight
         assert isinstance(own, Tensor)
@@ -152,11 +153,16 @@ def _layers(
         if offset in entries:
             bias = as_tensor(entries[offset])
             check_shape(offset, tuple(bias.shape), weight.shape[:1])
-        built = build_layer(layer, module, options, weight, bias)
+        built = build_layer(layer, module, options, weight, bias).to(_place([own]))
         held.setdefault(id(own), built.weight)
         found[id(module)] = built
         used |= {name, offset} & entries.keys()
     return found, used
+
+
+def _place(tensors: Iterable[Tensor]) -> torch.device:
+    """Where the first of a model's tensors with values is, and what a file brings goes; the CPU where none has any."""
+    return next((tensor.device for tensor in tensors if not tensor.is_meta), torch.device("cpu"))
 
 
 def _flags(name: str, entry: Encoded | Array) -> Tensor:

@@ -116,6 +116,6 @@ def fold(encoded: Encoded, bias: Tensor | None, by: Affine) -> tuple[Encoded, Te
         values = decode(encoded).reshape(encoded.matrix) * slope[:, None]
         folded = encode(values.astype("float32").reshape(encoded.shape), encoded.format, values="float32")
     else:
-        scale = encoded.tensors.get("scale", torch.ones(1).numpy()) * slope
+        scale = encoded.tensors.get("scale", 1.0) * slope
         folded = replace(encoded, tensors={**encoded.tensors, "scale": scale.astype("float32")})
     return folded, offset.float()

@@ -89,6 +89,7 @@ def _exported(onnx: Any, model: nn.Module, sample: object) -> Any:
     arguments = tuple(sample) if isinstance(sample, (tuple, list)) else (sample,)
     if not arguments or not all(isinstance(each, Tensor) and each.dim() for each in arguments):
         raise InputError("the sample to export with is a tensor with a batch dimension, or a tuple of them")
+    arguments = tuple(each.cpu() for each in arguments)
     names = [f"input_{index}" if index else "input" for index in range(len(arguments))]
     buffer = io.BytesIO()
     try:

@@ -122,7 +122,7 @@ def _build(plan: Plan, kind: str, way: str) -> dict[int, Layer]:
             if plan.norm is not None and plan.norm.module is not None:
                 encoded, bias = fold(encoded, bias, affine(plan.norm.module))
             if kind == "xnor":
-                return {key: build_xnor(owner, encoded, bias).eval()}
+                return {key: build_xnor(owner, encoded, bias).to(place).eval()}
             weight = PackedWeight(encoded, way)
         given = arguments(owner) if isinstance(owner, nn.Conv2d) else {}
         layers[key] = LAYERS[stands_as(owner)][kind](weight, bias, **given).to(place).eval()
@@ -151,7 +151,7 @@ def _inputs(candidate: Candidate, seen: Mapping[int, Tensor]) -> Tensor | None:
     if id(owner) in seen:
         return seen[id(owner)].float()
     if isinstance(owner, nn.Linear) and not seen:
-        return torch.randn(1, owner.in_features)
+        return torch.randn(1, owner.in_features, device="cpu")
     return None
 
 

@@ -136,10 +136,12 @@ def measure_packed(
         progress: is called with the steps done, all steps, and what follows.
 
     Raises:
-        InputError: no rows, or a batch of none.
+        InputError: no rows, a batch of none, or rows on another device than the CPU.
     """
     if not len(rows) or min(batches, default=1) < 1:
         raise InputError("a packed model is measured on one row at least, in batches of one row at least")
+    if not rows.is_cpu:
+        raise InputError(f"packed models are fast on the CPU and measured there, not on {rows.device}: move all there")
     model, packed = model.eval(), packed.eval()
     paths = [name for name, module in packed.named_modules() if isinstance(module, Layer)]
     steps = _Steps(progress, 2 + len(batches) * (len(paths) + 1))

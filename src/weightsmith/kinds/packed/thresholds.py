@@ -31,8 +31,8 @@ def thresholds(
     """
     if columns >= 2**24:
         return None
-    times = torch.ones(rows) if scale is None else scale.float().cpu().expand(rows)
-    slope, offset = times.clone(), torch.zeros(rows) if bias is None else bias.float().cpu()
+    times = torch.ones(rows, device="cpu") if scale is None else scale.float().cpu().expand(rows)
+    slope, offset = times.clone(), torch.zeros_like(times) if bias is None else bias.float().cpu()
     if isinstance(norm, nn.modules.batchnorm._BatchNorm):
         assert norm.running_var is not None
         grow = (norm.running_var.float() + norm.eps).rsqrt().cpu()
@@ -48,10 +48,10 @@ def thresholds(
         found: Tensor = norm(shaped)
         return found.view(rows)
 
-    ends = torch.full((rows,), columns, dtype=torch.int64)
+    ends = torch.full_like(times, columns, dtype=torch.int64)
     if not bool((preactivation(ends).isfinite() & preactivation(-ends).isfinite() & slope.isfinite()).all()):
         return None
-    return _search(preactivation, ends, slope), slope, preactivation(torch.zeros(rows))
+    return _search(preactivation, ends, slope), slope, preactivation(torch.zeros_like(times))
 
 
 def _search(preactivation: Callable[[Tensor], Tensor], ends: Tensor, slope: Tensor) -> Tensor:

@@ -36,9 +36,12 @@ def unpack(packed: nn.Module) -> nn.Module:
         assert isinstance(weight, nn.Parameter)
         dense.weight = weights.setdefault(id(layer.weight), weight)
         replacements[id(layer)] = dense.eval()
+    place = layers[0].weight.device if layers else None
     for module in model.modules():
-        if isinstance(module, (FoldedNorm, HandedSigns, SignPool2d)):
-            replacements[id(module)] = module.dense()
+        if isinstance(module, Layer):
+            place = module.weight.device  # a norm is where the layer before it is
+        elif isinstance(module, (FoldedNorm, HandedSigns, SignPool2d)):
+            replacements[id(module)] = module.dense().to(place)
     model = substitute(model, replacements)
     if hasattr(model, "report"):
         del model.report

@@ -106,6 +106,8 @@ class XnorLayer(Layer):
         packed = inputs.dtype == torch.int64
         if not packed and not self.packs(inputs):
             return self.compute_dense(inputs)
+        if packed and not self.weight.runs_on(inputs):
+            raise InputError("packed signs are multiplied on the CPU alone: move layer and signs there, or give floats")
         words = inputs if packed else run(call_pack, pack_op, inputs.float().contiguous())
         if self.dimensions == 2 and words.dim() != 2:
             words = words.flatten(1)  # of an image
