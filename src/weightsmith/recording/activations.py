@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.utils.hooks import RemovableHandle
 
+from weightsmith.recording.device import capturing
+
 RECENT = 10
 """Measured batches that a share of dead or saturated units is taken over."""
 
@@ -111,7 +113,7 @@ class Activations:
         return getattr(self._thread, "pending", None)
 
     def _idle(self) -> bool:
-        return self._halted or not self._model.training or torch.compiler.is_compiling()
+        return self._halted or not self._model.training or capturing()
 
     def _after_layer(self, path: str, _module: nn.Module, _inputs: object, output: object) -> None:
         if self._idle() or not isinstance(output, Tensor):

@@ -3,8 +3,9 @@
 Used for weights on an accelerator, and for types that the compiled kernels do not read (float64, complex).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from time import perf_counter
 from typing import Any
 
 import torch
@@ -13,6 +14,17 @@ from torch import Tensor
 Receive = Callable[[list[float]], None]
 
 _CudaEvent: Any = torch.cuda.Event  # torch leaves it untyped
+
+_CHUNK = 1 << 24
+"""Values worked on at once, so that doubles of a large weight do not crowd out what is being trained."""
+
+
+def capturing() -> bool:
+    """Whether operations are recorded for later and not carried out: by `torch.compile`, or into a CUDA graph."""
+    if torch.compiler.is_compiling():
+        return True
+    in_use: bool = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    return in_use and torch.cuda.is_current_stream_capturing()
 
 
 def real(tensor: Tensor) -> Tensor:
@@ -25,7 +37,11 @@ def real(tensor: Tensor) -> Tensor:
 
 def weight_statistics(after: Tensor, before: Tensor) -> Tensor:
     """The numbers of `kernels.step.StepStatistics`, in its order, as a float64 tensor `[6]` on the weight's device."""
-    new, old = real(after).double(), real(before).double()
+    chunks = zip(torch.split(real(after), _CHUNK), torch.split(real(before), _CHUNK), strict=True)
+    return torch.stack([_chunk_statistics(new.double(), old.double()) for new, old in chunks]).sum(0)
+
+
+def _chunk_statistics(new: Tensor, old: Tensor) -> Tensor:
     new_finite, old_finite = new.isfinite(), old.isfinite()
     flips = (torch.sign(new) * torch.sign(old) < 0).sum()
     zeros = (new == 0).sum()
@@ -37,10 +53,19 @@ def weight_statistics(after: Tensor, before: Tensor) -> Tensor:
 
 def squared_norm(tensor: Tensor) -> Tensor:
     """Sum of squares of the finite values and the number of the others, as a float64 tensor `[2]` on the device."""
-    values = real(tensor).double()
+    return torch.stack([_chunk_norm(values.double()) for values in torch.split(real(tensor), _CHUNK)]).sum(0)
+
+
+def _chunk_norm(values: Tensor) -> Tensor:
     finite = values.isfinite()
     values = torch.where(finite, values, 0.0)
     return torch.stack([values.dot(values), (~finite).sum().double()])
+
+
+def joined(parts: Sequence[Tensor]) -> Tensor:
+    """All values in one row of doubles, on an accelerator where one of the parts is: the way there needs no waiting."""
+    home = next((part.device for part in parts if not part.is_cpu), parts[0].device)
+    return torch.cat([part.reshape(-1).double().to(home, non_blocking=True) for part in parts])
 
 
 class Copy:
@@ -52,6 +77,11 @@ class Copy:
         self._host.copy_(values, non_blocking=True)
         self._event = _CudaEvent()
         self._event.record(torch.cuda.current_stream(values.device))
+
+    @property
+    def arrived(self) -> bool:
+        """Whether the values are there, so that `read` need not wait."""
+        return bool(self._event.query())
 
     def read(self) -> Tensor:
         """The values on the host; waits for those that are not there yet."""
@@ -69,7 +99,7 @@ class Deferred:
     def __init__(self, charge: Callable[[str, float], None]) -> None:
         self._charge = charge
         self._waiting: list[tuple[Tensor, Receive]] = []
-        self._spans: list[tuple[str, Any, Any]] = []
+        self._spans: list[tuple[str, float, Any, Any]] = []
         self._under_way: Callable[[], None] | None = None
 
     def __len__(self) -> int:
@@ -77,22 +107,27 @@ class Deferred:
 
     def add(self, tensor: Tensor, receive: Receive) -> None:
         """Have `receive` called later with the values of a tensor, which nobody may change any more."""
-        self._waiting.append((tensor.reshape(-1).double(), receive))
+        self._waiting.append((tensor, receive))
 
     @contextmanager
     def timing(self, activity: str, device: torch.device) -> Iterator[None]:
-        """Charge what the device itself spends on the block; the host's clock sees only the launches."""
+        """Charge what the device spends on the block beyond the host's time, which the host's own clock charges.
+
+        A host that is ahead of its device only launches: the work takes the time of the device. A device that has to
+        wait for its host takes the time of the host.
+        """
         if device.type != "cuda":
             yield
             return
         stream = torch.cuda.current_stream(device)
         start, end = _CudaEvent(enable_timing=True), _CudaEvent(enable_timing=True)
         start.record(stream)
+        began = perf_counter()
         try:
             yield
         finally:
             end.record(stream)
-            self._spans.append((activity, start, end))
+            self._spans.append((activity, perf_counter() - began, start, end))
 
     def exchange(self) -> None:
         """Deliver the batch sent by the last call, which has arrived by now, and send what has come up since."""
@@ -110,15 +145,14 @@ class Deferred:
     def _send(self) -> Callable[[], None]:
         waiting, self._waiting = self._waiting, []
         spans, self._spans = self._spans, []
-        home = waiting[0][0].device
-        joined = torch.cat([tensor.to(home, non_blocking=True) for tensor, _ in waiting])
-        copy = Copy(joined) if joined.is_cuda else None
+        together = joined([tensor for tensor, _ in waiting])
+        copy = Copy(together) if together.is_cuda else None
 
         def deliver() -> None:
-            host = joined if copy is None else copy.read()
-            for activity, start, end in spans:
+            host = together if copy is None else copy.read()
+            for activity, on_host, start, end in spans:
                 end.synchronize()
-                self._charge(activity, start.elapsed_time(end) / 1000)
+                self._charge(activity, max(start.elapsed_time(end) / 1000 - on_host, 0.0))
             values, at = host.tolist(), 0
             for tensor, receive in waiting:
                 receive(values[at : at + tensor.numel()])

@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
 from weightsmith.errors import InputError
-from weightsmith.recording.device import Copy
+from weightsmith.recording.device import Copy, capturing
 from weightsmith.recording.measure import StepMeasurement, WeightStep, take_gradient_sketches
 from weightsmith.recording.watched import Watched
 from weightsmith.sketch import Sketch
@@ -135,12 +135,14 @@ class OptimizerHooks:
         self._taken, self._gradients = None, {}
 
     def _before(self, _optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if self._done:
+        if self._done or capturing():
+            return
+        found_inf = getattr(self._optimizer, "found_inf", None)
+        if isinstance(found_inf, Tensor) and bool(found_inf):
+            # A fused optimizer is called by the loss scaler even for a step that will not happen. On a GPU this waits
+            # for the backward pass, which is the training's own time.
             return
         with self._guard("scalars"):
-            found_inf = getattr(self._optimizer, "found_inf", None)
-            if isinstance(found_inf, Tensor) and not found_inf.is_cuda and bool(found_inf):
-                return  # a fused optimizer is called by the loss scaler even for a step that will not happen
             rate = self._optimizer.param_groups[0].get("lr")
             self._learning_rate = rate.clone() if isinstance(rate, Tensor) else rate
             self._measurement.before()

@@ -130,6 +130,11 @@ def take_sketch(tensor: Tensor) -> Sketch | device.Copy:
     return device.Copy(values) if values.is_cuda else Sketch.of(as_numpy(values))
 
 
+def sketch_of(part: Sketch | device.Copy) -> Sketch:
+    """What `take_sketch` gave as a sketch, once its values are there."""
+    return part if isinstance(part, Sketch) else Sketch.of(as_numpy(part.read()))
+
+
 def take_gradient_sketches(watched: Watched, scale: Tensor | None = None) -> list[Sketch | device.Copy]:
     """Sketches, to be merged, of the gradients of a weight's originals, with the zeros that sparse ones leave out."""
     gradients = [original.grad for original in watched.originals() if original.grad is not None]

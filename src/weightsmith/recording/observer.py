@@ -12,7 +12,7 @@ from weightsmith.recording.activations import Activations
 from weightsmith.recording.budget import Budget, Spacing, Stopwatch
 from weightsmith.recording.discrete import latent_of
 from weightsmith.recording.hooks import OptimizerHooks, Taken, WeightSampler
-from weightsmith.recording.measure import locate_non_finite, take_sketch
+from weightsmith.recording.measure import locate_non_finite, sketch_of, take_sketch
 from weightsmith.recording.report import Reporter
 from weightsmith.recording.watched import Watched, following
 
@@ -97,10 +97,10 @@ class Observer:
 
     def _rehearse_sketches(self) -> None:
         for one in self._watched:
-            take_sketch(one.value())
+            sketch_of(take_sketch(one.value()))
             latent = latent_of(one)
             if latent is not None:
-                take_sketch(latent)
+                sketch_of(take_sketch(latent))
 
     def sketch_weights(self, step: int, everything: bool) -> None:
         """Sketch the trainable weights, or everything with its norm and zeros: at the start and at the end."""

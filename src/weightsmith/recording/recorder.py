@@ -257,7 +257,7 @@ class Recorder:
         self._check_entered()
         if self._open and self.failure is None:
             with self._guard("bookkeeping"):
-                self._deferred.drain()
+                self._await()
                 self._flush()
         return self._store.run(self.run_id)
 
@@ -415,8 +415,14 @@ class Recorder:
         self._observer.sketch_weights(self._steps, everything=True)
         if self._snapshots.enabled and self._snapshots.last_step != self._steps:
             self._snapshot("final")
-        self._deferred.drain()
+        self._await()
         self._flush()
+
+    def _await(self) -> None:
+        """Have everything here that is still on an accelerator."""
+        self._deferred.drain()
+        with self._stopwatch.charging("sketches"):
+            self._reporter.sketch_arrived(wait=True)
 
     def _finish(self, kind: type[BaseException] | None, error: BaseException | None) -> None:
         """End the run; with the store gone, its missing heartbeat has to tell."""

@@ -2,7 +2,9 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -11,15 +13,12 @@ from torch import Tensor
 
 from weightsmith.errors import InputError
 from weightsmith.recording.buffer import Buffer
-from weightsmith.recording.device import Copy, Deferred
+from weightsmith.recording.device import Copy, Deferred, joined
 from weightsmith.recording.discrete import Look
-from weightsmith.recording.measure import Numbers, WeightStep, locate_non_finite
+from weightsmith.recording.measure import Numbers, WeightStep, locate_non_finite, sketch_of
 from weightsmith.recording.watched import Watched
 from weightsmith.sketch import Sketch
-from weightsmith.sources.module import as_numpy
 from weightsmith.store.records import Event, Quantity, SketchRecord
-
-_STATISTICS, _GRADIENT, _EFFECTIVE = slice(0, 6), slice(6, 8), slice(8, 11)
 
 
 class Reporter:
@@ -51,7 +50,7 @@ class Reporter:
         if isinstance(value, Tensor) and not value.is_cpu:
             if value.numel() != 1:
                 raise InputError(f"'{name}' is a tensor of shape {list(value.shape)}: give a single number")
-            self._deferred.add(value.detach().clone(), partial(self._arrived, name, step, weight))
+            self._deferred.add(value.detach().to(torch.float64, copy=True), partial(self._arrived, name, step, weight))
             return
         try:
             number = float(value.item() if isinstance(value, Tensor) else value)  # type: ignore[arg-type]
@@ -64,17 +63,27 @@ class Reporter:
         for one in taken:
             for look in one.discrete:
                 self._look(step, one.watched.name, look)
-        rows = [_row(one) for one in taken]
-        if not any(isinstance(row, Tensor) for row in rows):
-            self._absorb(step, taken, rows)
+        parts = [part for one in taken for part in (one.numbers, one.gradient, one.effective) if part is not None]
+        away = [part for part in parts if isinstance(part, Tensor)]
+        if not away:
+            self._absorb(step, taken)
             return
-        home = next(row.device for row in rows if isinstance(row, Tensor))
-        joined = torch.stack([torch.as_tensor(row, dtype=torch.float64).to(home, non_blocking=True) for row in rows])
 
         def receive(values: list[float]) -> None:
-            self._absorb(step, taken, torch.tensor(values).reshape(joined.shape).tolist())
+            arrived = iter(values)
 
-        self._deferred.add(joined, receive)
+            def here(part: Any) -> Any:
+                return tuple(islice(arrived, len(part))) if isinstance(part, Tensor) else part
+
+            self._absorb(
+                step,
+                [
+                    replace(one, numbers=here(one.numbers), gradient=here(one.gradient), effective=here(one.effective))
+                    for one in taken
+                ],
+            )
+
+        self._deferred.add(joined(away), receive)
 
     def sketch(
         self, step: int, watched: Watched, quantity: Quantity, parts: list[Sketch | Copy], state: bool = False
@@ -85,12 +94,15 @@ class Reporter:
         elif parts:
             self._sketched(step, watched, quantity, [part for part in parts if isinstance(part, Sketch)], state)
 
-    def sketch_arrived(self) -> None:
-        """Sketch the copies that were under way, waiting for the last of them."""
+    def sketch_arrived(self, wait: bool = False) -> None:
+        """Sketch the copies that have arrived, or with `wait` all that are under way."""
         copies, self._copies = self._copies, []
-        for watched, quantity, step, state, parts in copies:
-            ready = [Sketch.of(as_numpy(part.read())) if isinstance(part, Copy) else part for part in parts]
-            self._sketched(step, watched, quantity, ready, state)
+        for copy in copies:
+            watched, quantity, step, state, parts = copy
+            if wait or all(part.arrived for part in parts if isinstance(part, Copy)):
+                self._sketched(step, watched, quantity, [sketch_of(part) for part in parts], state)
+            else:
+                self._copies.append(copy)
 
     def non_finite(
         self, step: int, quantity: str, watched: Watched | None = None, index: int | None = None, count: int = 1
@@ -145,22 +157,22 @@ class Reporter:
             index = sketch.first_non_finite if len(parts) == 1 else None
             self.non_finite(step, quantity, watched, index, sketch.non_finite)
 
-    def _absorb(self, step: int, taken: Sequence[WeightStep], rows: Sequence[Sequence[float]]) -> None:
-        gradients = [row[_GRADIENT][0] for one, row in zip(taken, rows, strict=True) if one.gradient is not None]
+    def _absorb(self, step: int, taken: Sequence[WeightStep]) -> None:
+        gradients = [_floats(one.gradient)[0] for one in taken if one.gradient is not None]
         if gradients:
             self._buffer.add("gradient_norm", None, step, math.sqrt(sum(gradients)))
-        for one, row in zip(taken, rows, strict=True):
-            self._absorb_weight(step, one, row)
+        for one in taken:
+            self._absorb_weight(step, one)
 
-    def _absorb_weight(self, step: int, taken: WeightStep, row: Sequence[float]) -> None:
+    def _absorb_weight(self, step: int, taken: WeightStep) -> None:
         add, watched, name = self._buffer.add, taken.watched, taken.watched.name
-        square, update, previous, flips, zeros, non_finite = row[_STATISTICS]
+        square, update, previous, flips, zeros, non_finite = _floats(taken.numbers)
         size = taken.size
         if previous > 0.0:
             add("update_ratio", name, step, math.sqrt(update / previous))
         add("sign_flips", name, step, flips / size)
         if taken.effective is not None:
-            square, zeros, non_finite = row[_EFFECTIVE]
+            square, zeros, non_finite = _floats(taken.effective)
             size = watched.info.size
         add("norm", name, step, math.sqrt(square))
         add("zeros", name, step, zeros / size)
@@ -168,19 +180,14 @@ class Reporter:
         if non_finite and ("weight", name) not in self._reported:
             self.non_finite(step, "weight", watched, locate_non_finite(watched.value()), int(non_finite))
         if taken.gradient is not None:
-            gradient, bad = row[_GRADIENT]
+            gradient, bad = _floats(taken.gradient)
             add("gradient_norm", name, step, math.sqrt(gradient))
             add("gradient_non_finite", name, step, bad)
             if bad:
                 self.non_finite(step, "gradient", watched, taken.gradient_index, int(bad))
 
 
-def _row(taken: WeightStep) -> Any:
-    """The numbers of one weight in a row: 6 of the step, 2 of the gradient, 3 of the effective weight (0 if none)."""
-    gradient = (0.0, 0.0) if taken.gradient is None else taken.gradient
-    effective = (0.0, 0.0, 0.0) if taken.effective is None else taken.effective
-    parts: list[Numbers] = [taken.numbers, gradient, effective]
-    if not any(isinstance(part, Tensor) for part in parts):
-        return tuple(number for part in parts for number in part)
-    home = next(part.device for part in parts if isinstance(part, Tensor))
-    return torch.cat([torch.as_tensor(part, dtype=torch.float64).to(home) for part in parts])
+def _floats(numbers: Numbers) -> tuple[float, ...]:
+    """Numbers that have arrived."""
+    assert not isinstance(numbers, Tensor)
+    return numbers

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from weightsmith.recording.budget import Spacing
+from weightsmith.recording.device import Copy
 from weightsmith.recording.watched import Watched
 from weightsmith.sources.module import as_numpy
 from weightsmith.store import RunWriter
@@ -45,7 +46,12 @@ class SnapshotKeeper:
             StoreError: it could not be written.
             InputError: a label that cannot be part of a file name.
         """
-        tensors = {one.name: as_numpy(one.value()) for one in self._watched}
+        values = {one.name: one.value() for one in self._watched}
+        # All set out before the first is waited for.
+        copies = {name: Copy(value) for name, value in values.items() if value.is_cuda}
+        tensors = {
+            name: as_numpy(copies[name].read() if name in copies else value) for name, value in values.items()
+        }
         writer.snapshot(step, tensors, label)
         self.count += 1
         self.bytes += sum(array.nbytes for array in tensors.values())
