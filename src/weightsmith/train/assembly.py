@@ -85,6 +85,9 @@ class Assembly:
         if self.penalty is not None:
             objective = objective + self.penalty()
         self.backward(objective)
+        if self.scaler is not None:
+            # by the bare optimizer, whose step asks whether it was done; kinds and clipping need the true gradients
+            self.scaler.unscale_(self.optimizer)
         if self.kinds is not None:
             self.kinds.collect()
         self._clip()
@@ -96,13 +99,15 @@ class Assembly:
 
     def _clip(self) -> None:
         clip = self.recipe.optimizer
-        if clip.clip_norm is None and clip.clip_value is None:
-            return
-        self.fabric.strategy.precision.unscale_gradients(self.stepper)
         if clip.clip_value is not None:
             clip_by_value(self.weights, clip.clip_value)
         if clip.clip_norm is not None:
             clip_by_norm(self.weights, clip.clip_norm)
+
+    @property
+    def scaler(self) -> "torch.amp.GradScaler | None":
+        """What scales the loss: float16 on a GPU needs it."""
+        return getattr(self.fabric.strategy.precision, "scaler", None)
 
     def observe(self, loss: float, metric: float) -> None:
         """Show the schedule an epoch's validation scores, the same on every process; `reduce_on_plateau` reacts."""
@@ -134,12 +139,19 @@ class Assembly:
         except RuntimeError as error:
             reason = " ".join(str(error).split())[:200]
             raise InputError(f"the checkpoint does not fit the model, which has changed since: {reason}") from None
-        self.optimizer.load_state_dict(state["optimizer"])
+        saved, own = state["optimizer"], self.optimizer.param_groups
+        # which loops are compiled depends on the device, and the run may have begun on another
+        groups = [
+            {**group, "fused": now["fused"]} if "fused" in now else group
+            for group, now in zip(saved["param_groups"], own, strict=True)
+        ]
+        self.optimizer.load_state_dict({**saved, "param_groups": groups})
         if self.schedule is not None:
             self.schedule.load_state_dict(state["schedule"])
         if self.kinds is not None:
             self.kinds.load_state_dict(state["kinds"])
-        self.fabric.strategy.precision.load_state_dict(state["precision"])
+        if state["precision"]:  # a run that began on a CPU has scaled no loss
+            self.fabric.strategy.precision.load_state_dict(state["precision"])
 
 
 def assemble(recipe: Recipe, fabric: "Fabric", data: Data | None, model: nn.Module | None) -> Assembly:
@@ -164,7 +176,8 @@ def assemble(recipe: Recipe, fabric: "Fabric", data: Data | None, model: nn.Modu
         raise InputError(
             f"{processes.count} processes cannot share batches of {size} of {rows} training rows: use fewer"
         )
-    module = build_model(recipe, data) if model is None else model
+    # all that comes before the first step is done on the CPU, so that it does not depend on the device
+    module = build_model(recipe, data) if model is None else model.cpu()
     sample, _ = data.train.batch(torch.arange(min(2, len(data.train))))
     init.apply(module, recipe.init.scheme, sample=sample, seed=recipe.seed)
     kind = _apply_kind(module, recipe, data)

@@ -150,7 +150,7 @@ def random_state() -> dict[str, Any]:
         "python": list(random.getstate()[1]),
         "gauss": random.getstate()[2],
     }
-    if torch.cuda.is_available():
+    if _gpu_in_use():  # asking for the state of one that nobody uses would start it
         state["cuda"] = torch.cuda.get_rng_state()
     return state
 
@@ -161,8 +161,12 @@ def restore_random_state(state: Mapping[str, Any]) -> None:
     kind, keys, position, has_gauss, gauss = state["numpy"]
     np.random.set_state((kind, keys.numpy().astype(np.uint32), position, has_gauss, gauss))  # noqa: NPY002 - as above
     random.setstate((3, tuple(state["python"]), state["gauss"]))
-    if "cuda" in state and torch.cuda.is_available():
+    if "cuda" in state and _gpu_in_use():
         torch.cuda.set_rng_state(state["cuda"])
+
+
+def _gpu_in_use() -> bool:
+    return bool(torch.cuda.is_initialized())  # type: ignore[no-untyped-call]
 
 
 def copy_weights(weights: Mapping[str, Any]) -> dict[str, Any]:

@@ -43,7 +43,7 @@ class Measured:
         self._objective = objective
         self._processes = processes
         self._against = spread(objective.task, split.targets) if len(split) else 0.0
-        rows = torch.arange(processes.rank, len(split), processes.count, dtype=torch.int64)
+        rows = torch.arange(processes.rank, len(split), processes.count, dtype=torch.int64, device=split.home)
         self._batches = [rows[start:end] for start, end in bounds(len(rows), max(batch_size, BATCH))]
 
     def scores(self, module: nn.Module, autocast: AbstractContextManager[None]) -> Scores:

@@ -19,6 +19,10 @@ class Feed:
         split: the rows.
         device: where batches go.
         sparse: whether the model takes sparse rows; those that are stored so then stay so, in batches as well.
+
+    Attributes:
+        targets: of all rows, on the device.
+        home: where `batch` needs no waiting for the positions that it is given.
     """
 
     def __init__(self, split: Split, device: torch.device, sparse: bool = False) -> None:
@@ -27,6 +31,7 @@ class Feed:
         self._sparse = sparse and isinstance(split.inputs, csr_array)
         self.targets = split.targets.to(device)
         self._inputs = self._resident() if len(split) and not self._sparse else None
+        self.home = torch.device("cpu") if self._inputs is None else device
 
     def __len__(self) -> int:
         return len(self._split)
@@ -35,15 +40,19 @@ class Feed:
         """Float32 inputs (len(rows), *input_shape) and their targets.
 
         Args:
-            rows: int64 positions in the split, on the CPU.
+            rows: int64 positions in the split; those on `home` are there already.
         """
+        rows = rows.to(self.home)
         if self._sparse:
             return self._split.sparse_batch(rows)
         if self._inputs is not None:
-            rows = rows.to(self._device)
             return self._inputs.index_select(0, rows), self.targets.index_select(0, rows)
         inputs, targets = self._split.batch(rows)
-        return inputs.to(self._device), targets.to(self._device)
+        return self._sent(inputs), self._sent(targets)
+
+    def _sent(self, batch: Tensor) -> Tensor:
+        """On the device, which goes on with its work meanwhile: a copy out of pinned memory waits for nothing."""
+        return batch.pin_memory().to(self._device, non_blocking=True) if self._device.type == "cuda" else batch
 
     def _resident(self) -> Tensor | None:
         """All inputs at once; None where they are too large, or a dataset's items, which may change at each read."""
@@ -54,6 +63,6 @@ class Feed:
             return None
         whole = torch.empty((len(self._split), *first.shape[1:]), dtype=first.dtype, device=self._device)
         for start in range(0, len(self._split), _ROWS):
-            rows = torch.arange(start, min(start + _ROWS, len(self._split)))
-            whole[rows] = self._split.batch(rows)[0].to(self._device)
+            end = min(start + _ROWS, len(self._split))
+            whole[start:end] = self._split.batch(torch.arange(start, end))[0].to(self._device)
         return whole

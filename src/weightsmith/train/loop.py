@@ -102,6 +102,7 @@ class Loop:
         self._validates = len(held_out) > 0
         self._read_every = READ_EVERY if parts.fabric.device.type == "cuda" else 1
         self._loss = float("nan")
+        self._inputs = torch.empty(0)
         self._on_epoch = on_epoch
         self._started = self._shown = self._epoch_began = time.perf_counter()
         self._steps_before = 0
@@ -131,7 +132,7 @@ class Loop:
     def _epoch(self) -> bool:
         """What is left of the epoch at hand, and its measurements; whether it was interrupted."""
         position, steps = self.position, self.parts.recipe.budget.steps
-        rows = torch.from_numpy(order(len(self._feed), self.parts.recipe.seed, position.epoch))
+        rows = torch.from_numpy(order(len(self._feed), self.parts.recipe.seed, position.epoch)).to(self._feed.home)
         processes = self.parts.processes
         self._epoch_began, self._steps_before = time.perf_counter(), position.step
         self.parts.module.train()
@@ -154,11 +155,12 @@ class Loop:
         """One update on this process's rows of a batch of `size` rows; what to do after it."""
         parts = self.parts
         inputs, targets = self._feed.batch(rows)
+        self._inputs = inputs
         outputs = parts.model(inputs)
         loss = parts.objective.loss(outputs, targets) / size
         self._meter.add(loss.detach(), parts.objective.score(outputs.detach(), targets), size)
         reads = (self.position.step + 1) % self._read_every == 0
-        signals = self._agree(inputs) if reads else Signals()
+        signals = self._agree() if reads else Signals()
         parts.update(loss, self._share(self.position.step + 1))
         self.position.step += 1
         self.position.batch += 1
@@ -173,7 +175,7 @@ class Loop:
         """Share of the budget used up at a step."""
         return progress_share(self.parts.recipe.budget, step, self.position.seconds, len(self._batches))
 
-    def _agree(self, inputs: Tensor) -> Signals:
+    def _agree(self) -> Signals:
         """Read the losses since the last time, and agree with the other processes on how to go on.
 
         Raises:
@@ -187,7 +189,7 @@ class Loop:
         losses, (self.position.seconds, *agreed) = self._meter.read(processes, wanted)
         self._loss = losses[-1] if losses else self._loss
         if not all(map(isfinite, losses)):
-            quantity, place = first_fault(self.parts.module, inputs) or ("", "")
+            quantity, place = first_fault(self.parts.module, self._inputs) or ("", "")
             self._tell(non_finite(self.position.step, place, quantity))
             raise NonFiniteLossError
         return Signals(*(value > 0 for value in agreed))
@@ -200,7 +202,7 @@ class Loop:
     def _end_epoch(self) -> None:
         """Validate, log, judge, keep the best weights, and write a checkpoint where one is due."""
         parts, processes, metric = self.parts, self.parts.processes, self.parts.objective.metric
-        self._agree(torch.empty(0))
+        self._agree()
         seconds = time.perf_counter() - self._epoch_began
         processes.share_buffers(parts.module)
         train = self._meter.scores(processes)

@@ -52,11 +52,12 @@ class Meter:
             The mean loss of each batch, and the summed signals.
         """
         pending, self._pending = self._pending, []
-        shared = processes.sum([*(loss.item() for loss, _, _ in pending), *signals])
+        shared = processes.sum([*_read([loss for loss, _, _ in pending]), *signals])
+        scores = _read([score for _, score, _ in pending])
         losses = shared[: len(pending)]
-        for loss, (_, score, size) in zip(losses, pending, strict=True):
+        for loss, score, (_, _, size) in zip(losses, scores, pending, strict=True):
             self._losses.append(loss * size)
-            self._score += score.item()
+            self._score += score
             self.rows += size
         return losses, shared[len(pending) :]
 
@@ -81,3 +82,9 @@ class Meter:
         self._losses = state["losses"].tolist()
         self._score = state["score"] if processes.leads else 0.0
         self.rows = state["rows"]
+
+
+def _read(scalars: list[Tensor]) -> list[float]:
+    """Their values; several come from a GPU in one go."""
+    found: list[float] = torch.stack(scalars).tolist() if len(scalars) > 1 else [scalar.item() for scalar in scalars]
+    return found

@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.backends import cudnn
 
 from weightsmith.optim.groups import held_back, named_parameters
 from weightsmith.penalties import Feature, Zeros, count_zeros, kkt_residual, rank_features
@@ -99,6 +101,15 @@ def measure_optimality(module: nn.Module, feed: Feed, objective: Objective, reci
 def _full_gradients(module: nn.Module, weights: list[Tensor], feed: Feed, objective: Objective) -> list[Tensor]:
     was_training = module.training
     module.eval()
+    # cuDNN has no backward pass of a recurrent network in evaluation mode
+    refused = feed.targets.is_cuda and any(isinstance(layer, nn.RNNBase) for layer in module.modules())
+    with cudnn.flags(enabled=False) if refused else nullcontext():
+        sums = _summed_gradients(module, weights, feed, objective)
+    module.train(was_training)
+    return sums
+
+
+def _summed_gradients(module: nn.Module, weights: list[Tensor], feed: Feed, objective: Objective) -> list[Tensor]:
     sums = [torch.zeros_like(weight, dtype=torch.float64) for weight in weights]
     for start, end in bounds(len(feed), BATCH):
         inputs, targets = feed.batch(torch.arange(start, end))
@@ -106,7 +117,6 @@ def _full_gradients(module: nn.Module, weights: list[Tensor], feed: Feed, object
         for total, gradient in zip(sums, torch.autograd.grad(loss, weights, allow_unused=True), strict=True):
             if gradient is not None:
                 total += gradient
-    module.train(was_training)
     return sums
 
 

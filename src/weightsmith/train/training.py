@@ -19,7 +19,7 @@ from weightsmith.store.annotation import Tags
 from weightsmith.train import checkpoint
 from weightsmith.train.assembly import Assembly, assemble
 from weightsmith.train.data import Data
-from weightsmith.train.device import connect, reproducible, seed_everything
+from weightsmith.train.device import connect, reproducible, seed_everything, uses_gpu
 from weightsmith.train.interrupt import Interrupt
 from weightsmith.train.journal import Journal
 from weightsmith.train.loop import Epoch, Loop
@@ -111,7 +111,7 @@ def train(
     chosen = _recipe_of(recipe, earlier)
     if earlier is not None:
         _check_parts(earlier, data, model)
-    with reproducible(_threads(chosen, earlier)):
+    with reproducible(_threads(chosen, earlier), uses_gpu(chosen)):
         fabric = connect(chosen)
         seed_everything(chosen.seed)
         parts = assemble(chosen, fabric, data, model)

@@ -35,7 +35,8 @@ class Movement(Gradual):
                     clock.gradients[site.name] = gradient
                     scored = mask_of(site)
                     assert isinstance(scored, ScoredMask)
-                    scored.score.addcmul_(site.stored, gradient, value=-1)
+                    # a loss scaler tries steps whose gradients overflow, and takes them back
+                    scored.score.addcmul_(site.stored, gradient.nan_to_num(0.0, 0.0, 0.0), value=-1)
 
     def score(self, site: Site) -> Tensor:
         """The movement so far."""
