@@ -5,6 +5,10 @@ recorder at its default budget with all its writes. Set-up before the first step
 sketches) and the loop between are timed apart; the ratio is of the loops: of wall time, and of the process's own
 processor time, which tells more where other processes use the machine. Where TensorBoard is installed, its histograms
 of all weights and gradients at every step are timed the same way.
+
+Where there is a GPU it trains (or with `--device`), and each turn is timed until the device has come to its end. Beside
+the MLP, which waits for its host, `--model transformer` keeps a GPU busy: 12 encoder layers of width 1024 (151 million
+weights), 8 x 256 tokens, bfloat16.
 """
 
 import argparse
@@ -13,7 +17,7 @@ import platform
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -32,25 +36,61 @@ def silent(loss: Tensor) -> None:
     """Tell nobody."""
 
 
+class Encoder(nn.Module):
+    """Token vectors (batch, steps, 1024) to ten logits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        layer = nn.TransformerEncoderLayer(1024, 16, dropout=0.0, batch_first=True, norm_first=True)
+        self.encoder = nn.TransformerEncoder(layer, 12, enable_nested_tensor=False)
+        self.output = nn.Linear(1024, 10)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """One row of logits for each sequence."""
+        found: Tensor = self.output(self.encoder(tokens).mean(1))
+        return found
+
+
+def perceptron() -> nn.Module:
+    return nn.Sequential(nn.Linear(784, 300), nn.ReLU(), nn.Linear(300, 100), nn.ReLU(), nn.Linear(100, 10))
+
+
+MODELS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
+    "mlp": (perceptron, (128, 784)),
+    "transformer": (Encoder, (8, 256, 1024)),
+}
+"""How to make each model, and the shape of a batch."""
+
+
 class Subject:
     """A model in training; each contender trains its own copy on the same batches."""
 
-    def __init__(self) -> None:
+    def __init__(self, model: str, device: torch.device) -> None:
         torch.manual_seed(0)
-        self.model = nn.Sequential(nn.Linear(784, 300), nn.ReLU(), nn.Linear(300, 100), nn.ReLU(), nn.Linear(100, 10))
+        self.device = device
+        self.half = model == "transformer"
+        self.model = MODELS[model][0]().to(device)
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=1e-3, fused=True)
 
     def train(self, batches: list[Batch], steps: int, tell: Told) -> tuple[float, float]:
         """Seconds and processor seconds for some steps."""
+        self.wait()
         start, start_processor = time.perf_counter(), time.process_time()
         for step in range(steps):
             inputs, targets = batches[step % len(batches)]
-            loss = F.cross_entropy(self.model(inputs), targets)
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
+                loss = F.cross_entropy(self.model(inputs), targets)
             self.optimizer.zero_grad()
             loss.backward()
             self.optimizer.step()
             tell(loss)
+        self.wait()
         return time.perf_counter() - start, time.process_time() - start_processor
+
+    def wait(self) -> None:
+        """Until the device has done what it was given."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
 
 
 def ratios(one: list[tuple[float, float]], other: list[tuple[float, float]], which: int) -> float:
@@ -88,16 +128,27 @@ def bytes_in(path: str) -> int:
     return sum(file.stat().st_size for file in Path(path).rglob("*") if file.is_file())
 
 
-def compare(rounds: int, steps: int, budget: float) -> dict[str, object]:
-    """Time the contenders by turns and describe the outcome."""
+def made(shape: Sequence[int], device: torch.device) -> list[Batch]:
+    """Batches of noise."""
     generator = torch.Generator().manual_seed(1)
-    batches = [
-        (torch.randn(128, 784, generator=generator), torch.randint(0, 10, (128,), generator=generator))
+    return [
+        (
+            torch.randn(*shape, generator=generator).to(device),
+            torch.randint(0, 10, shape[:1], generator=generator).to(device),
+        )
         for _ in range(32)
     ]
-    plain, recorded = Subject(), Subject()
+
+
+def compare(
+    model: str, device: torch.device, seconds: float, rounds: int, steps: int, budget: float
+) -> dict[str, object]:
+    """Time the contenders by turns and describe the outcome."""
+    batches = made(MODELS[model][1], device)
+    plain, recorded = Subject(model, device), Subject(model, device)
     for subject in (plain, recorded):
-        subject.train(batches, 100, silent)
+        subject.train(batches, min(steps, 100), silent)
+    until = time.perf_counter() + seconds
     without: list[tuple[float, float]] = []
     with_recorder: list[tuple[float, float]] = []
     with folder() as place, Store.open(place) as store:
@@ -106,6 +157,8 @@ def compare(rounds: int, steps: int, budget: float) -> dict[str, object]:
         recorder.__enter__()
         setup = time.perf_counter() - start
         for turn in range(rounds):
+            if time.perf_counter() > until:
+                break
             # Who goes first alternates, so that neither always runs on the warmer processor.
             order = (plain, recorded) if turn % 2 else (recorded, plain)
             for subject in order:
@@ -123,11 +176,13 @@ def compare(rounds: int, steps: int, budget: float) -> dict[str, object]:
         end = time.perf_counter() - start
         run = recorder.run
         found = {
+            "model": model,
+            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
             "machine": run.environment["processor"],
             "python": platform.python_version(),
             "torch": torch.__version__,
             "threads": torch.get_num_threads(),
-            "rounds": rounds,
+            "rounds": len(without),
             "steps_per_round": steps,
             "milliseconds_per_step": 1000 * statistics.median(wall for wall, _ in without) / steps,
             "ratio": ratios(with_recorder, without, 0),
@@ -144,16 +199,21 @@ def compare(rounds: int, steps: int, budget: float) -> dict[str, object]:
             "bytes": bytes_in(place),
             "failure": recorder.failure,
         }
-    return found | compare_tensorboard(batches, plain, rounds=3, steps=min(steps, 100))
+    if model != "mlp":  # histograms of so many weights would take minutes
+        return found
+    return found | compare_tensorboard(batches, plain, Subject(model, device), rounds=3, steps=min(steps, 100))
 
 
-def compare_tensorboard(batches: list[Batch], plain: Subject, rounds: int, steps: int) -> dict[str, object]:
-    subject = Subject()
+def compare_tensorboard(
+    batches: list[Batch], plain: Subject, subject: Subject, rounds: int, steps: int
+) -> dict[str, object]:
     with folder() as place:
         tell = tensorboard(subject, place)
         if tell is None:
             return {"tensorboard": "not installed"}
-        ratios = [subject.train(batches, steps, tell) / plain.train(batches, steps, silent) for _ in range(rounds)]
+        ratios = [
+            subject.train(batches, steps, tell)[0] / plain.train(batches, steps, silent)[0] for _ in range(rounds)
+        ]
         return {
             "tensorboard_ratio": statistics.median(ratios),
             "tensorboard_bytes_per_step": bytes_in(place) / rounds / steps,
@@ -162,13 +222,17 @@ def compare_tensorboard(batches: list[Batch], plain: Subject, rounds: int, steps
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", choices=MODELS, default="mlp")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--seconds", type=float, default=40.0, help="when no further round is begun")
     parser.add_argument("--rounds", type=int, default=60)
     parser.add_argument("--steps", type=int, default=100, help="steps per round and contender")
     parser.add_argument("--budget", type=float, default=0.02)
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    print(json.dumps(compare(arguments.rounds, arguments.steps, arguments.budget), indent=2))
+    device, limits = torch.device(arguments.device), (arguments.seconds, arguments.rounds, arguments.steps)
+    print(json.dumps(compare(arguments.model, device, *limits, arguments.budget), indent=2))
 
 
 if __name__ == "__main__":

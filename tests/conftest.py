@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MPLBACKEND", "agg")
+# A process that has multiplied matrices on a GPU without it gets warnings, here errors, from deterministic trainings.
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 import pytest
 from hypothesis import HealthCheck, settings

@@ -221,3 +221,13 @@ def test_deferred_results_arrive_in_order_and_one_exchange_later():
     assert received == [[1.0, 2.0], [3.0]]
     deferred.drain()
     assert received[2:] == [[4.0]]
+
+
+def test_statistics_of_a_large_weight_are_those_of_its_parts(monkeypatch):
+    torch.manual_seed(0)
+    after, before = torch.randn(2, 9, 13)
+    after[3, 3], before[8, 8] = torch.nan, torch.inf
+    weights, norm = device.weight_statistics(after, before), device.squared_norm(after)
+    monkeypatch.setattr(device, "_CHUNK", 10)
+    torch.testing.assert_close(device.weight_statistics(after, before), weights, rtol=1e-14, atol=0)
+    torch.testing.assert_close(device.squared_norm(after), norm, rtol=1e-14, atol=0)

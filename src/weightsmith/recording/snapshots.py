@@ -49,9 +49,7 @@ class SnapshotKeeper:
         values = {one.name: one.value() for one in self._watched}
         # All set out before the first is waited for.
         copies = {name: Copy(value) for name, value in values.items() if value.is_cuda}
-        tensors = {
-            name: as_numpy(copies[name].read() if name in copies else value) for name, value in values.items()
-        }
+        tensors = {name: as_numpy(copies[name].read() if name in copies else value) for name, value in values.items()}
         writer.snapshot(step, tensors, label)
         self.count += 1
         self.bytes += sum(array.nbytes for array in tensors.values())

@@ -52,7 +52,7 @@ def connect(recipe: Recipe) -> "Fabric":
     processes = int(os.environ.get("WORLD_SIZE", "1")) if TorchElasticEnvironment.detect() else 1
     here = int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if processes > 1 else 1
     if cuda and here > (found := torch.cuda.device_count()):
-        raise InputError(f"{here} processes need as many GPUs, and torch finds {found}: start fewer, or use device: cpu")
+        raise InputError(f"{here} processes need as many GPUs, and torch finds {found}: start fewer")
     with _without_advice():
         fabric = Fabric(
             accelerator="cuda" if cuda else "cpu",
