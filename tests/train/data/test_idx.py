@@ -39,9 +39,9 @@ def test_round_trip(tmp_path_factory, array):
 
 
 GOOD = encode(np.zeros((2, 3, 3), np.uint8))
-# The time is left out of the header: test names hold these bytes, and every worker must collect the same names.
+# The time is left out of the headers: test names hold these bytes, and every worker must collect the same names.
 ANNOUNCING = gzip.compress(b"\0\0\x08\x01\xff\xff\xff\xff", mtime=0)
-ZIPPED = gzip.compress(bytes([0, 0, 8, 1, 0, 0, 16, 0]) + np.random.default_rng(0).bytes(4096))
+ZIPPED = gzip.compress(bytes([0, 0, 8, 1, 0, 0, 16, 0]) + np.random.default_rng(0).bytes(4096), mtime=0)
 
 
 @pytest.mark.parametrize(
