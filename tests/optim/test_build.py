@@ -1,3 +1,4 @@
+import copy
 import math
 
 import pytest
@@ -237,3 +238,23 @@ def test_a_state_brings_no_compiled_loop_that_this_device_has_not():
         group["fused"] = None
     optimizer.load_state_dict(state)
     assert all(group["fused"] for group in optimizer.param_groups)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize(("name", "momentum", "nesterov"), [("gradient_descent", 0, False), ("nesterov", 0.9, True)])
+def test_weights_of_sixteen_bits_move_as_those_of_pytorch_s_plain_loop(name, momentum, nesterov, dtype):
+    torch.manual_seed(0)
+    model = nn.Linear(40, 3).to(dtype)
+    expected = copy.deepcopy(model)
+    ours = build(model, name, lr=0.1)
+    plain = torch.optim.SGD(
+        expected.parameters(), lr=0.1, momentum=momentum, nesterov=nesterov, foreach=False, fused=False
+    )
+    for step in range(3):
+        generator = torch.Generator().manual_seed(step)
+        for one, other in zip(model.parameters(), expected.parameters(), strict=True):
+            one.grad = other.grad = torch.randn(one.shape, generator=generator).to(dtype)
+        ours.step()
+        plain.step()
+    for one, other in zip(model.parameters(), expected.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=0.01, atol=0.01)
