@@ -135,7 +135,7 @@ def test_the_metric_is_that_of_the_cpu(cuda, name):
         weight = model[1].weight
         group = next(group for group in optimizer.param_groups if any(each is weight for each in group["params"]))
         steps.append(metric_of(optimizer)(group, optimizer.state[weight]).step())
-    torch.testing.assert_close(steps[1].cpu(), steps[0], rtol=2e-6, atol=0)
+    torch.testing.assert_close(steps[1].cpu(), steps[0], rtol=1e-5, atol=0)  # its 1 - beta is of float32
 
 
 @pytest.mark.parametrize("name", ["gradient_descent", "momentum", "nesterov", "adam", "adamw", "bop"])

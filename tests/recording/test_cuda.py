@@ -247,7 +247,7 @@ def test_dead_and_saturated_units(cuda, store, activation):
         found[place.type] = recorder.run.series(name, "0.weight").values.tolist()
     assert len(found["cpu"]) >= 3
     assert min(found["cpu"]) >= 0.25
-    assert found["cpu"] == found["cuda"]
+    assert found["cpu"] == pytest.approx(found["cuda"])  # shares are summed in another order
 
 
 @pytest.mark.parametrize("mixed", [False, True])

@@ -195,7 +195,8 @@ RESUMED: dict[str, dict[str, Any]] = {
 
 @contextmanager
 def interrupted(at: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Trainings that are asked to stop after a step, in the middle of an epoch."""
+    """Trainings that are asked to stop after a step, in the middle of an epoch; where losses are read."""
+    assert at % READ_EVERY == 0
     plain = Loop._step
 
     def step(self: Loop, *given: Any) -> Signals:
@@ -213,7 +214,7 @@ def test_resumed_equals_in_one_go_to_the_bit(
 ) -> None:
     recipe = recipe_of(**more)
     whole = train(recipe, store=tmp_path / "whole", **QUIET)
-    for at in (7, 26):
+    for at in (READ_EVERY, 2 * READ_EVERY):
         place = tmp_path / str(at)
         with interrupted(at, monkeypatch):
             stopped = train(recipe, store=place, **QUIET)

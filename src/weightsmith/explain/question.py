@@ -56,7 +56,7 @@ def answering(model: nn.Module) -> Iterator[Callable[[Tensor], Tensor]]:
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
-        with torch.inference_mode(mode=False), torch.enable_grad(), _differentiable(model):
+        with torch.inference_mode(mode=False), torch.enable_grad(), differentiable(model):
             yield answer
     except RuntimeError as error:
         reason = printable((str(error).splitlines() or [type(error).__name__])[0])
@@ -67,8 +67,8 @@ def answering(model: nn.Module) -> Iterator[Callable[[Tensor], Tensor]]:
 
 
 @contextmanager
-def _differentiable(model: nn.Module) -> Iterator[None]:
-    """Without cuDNN for a model with recurrent layers, whose gradients it refuses in evaluation mode.
+def differentiable(model: nn.Module) -> Iterator[None]:
+    """Context without cuDNN for a model with recurrent layers, whose gradients it refuses in evaluation mode.
 
     By its switch alone: `torch.backends.cudnn.flags` would set precision and all else to defaults of its own as well.
     """

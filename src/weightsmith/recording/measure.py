@@ -189,7 +189,8 @@ def _effective(value: Tensor) -> Numbers:
         flat = _flat(value).numpy()
         found = weight_statistics(flat, flat)
         return (found.square, found.zeros, found.non_finite)
-    return device.weight_statistics(value, value)[[0, 4, 5]]
+    square, _, _, _, zeros, non_finite = device.weight_statistics(value, value)
+    return torch.stack([square, zeros, non_finite])  # an index of several would make the device wait
 
 
 def _added(parts: list[Numbers]) -> Numbers:

@@ -139,13 +139,7 @@ class Assembly:
         except RuntimeError as error:
             reason = " ".join(str(error).split())[:200]
             raise InputError(f"the checkpoint does not fit the model, which has changed since: {reason}") from None
-        saved, own = state["optimizer"], self.optimizer.param_groups
-        # which loops are compiled depends on the device, and the run may have begun on another
-        groups = [
-            {**group, "fused": now["fused"]} if "fused" in now else group
-            for group, now in zip(saved["param_groups"], own, strict=True)
-        ]
-        self.optimizer.load_state_dict({**saved, "param_groups": groups})
+        self.optimizer.load_state_dict(state["optimizer"])
         if self.schedule is not None:
             self.schedule.load_state_dict(state["schedule"])
         if self.kinds is not None:

@@ -2,14 +2,13 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.backends import cudnn
 
+from weightsmith.explain.question import differentiable
 from weightsmith.optim.groups import held_back, named_parameters
 from weightsmith.penalties import Feature, Zeros, count_zeros, kkt_residual, rank_features
 from weightsmith.sources.module import open_module
@@ -101,9 +100,7 @@ def measure_optimality(module: nn.Module, feed: Feed, objective: Objective, reci
 def _full_gradients(module: nn.Module, weights: list[Tensor], feed: Feed, objective: Objective) -> list[Tensor]:
     was_training = module.training
     module.eval()
-    # cuDNN has no backward pass of a recurrent network in evaluation mode
-    refused = feed.targets.is_cuda and any(isinstance(layer, nn.RNNBase) for layer in module.modules())
-    with cudnn.flags(enabled=False) if refused else nullcontext():
+    with differentiable(module):
         sums = _summed_gradients(module, weights, feed, objective)
     module.train(was_training)
     return sums
