@@ -291,15 +291,18 @@ class Tab:
 
 @pytest.fixture
 def open_tab(browser: Any, server: Server, request: pytest.FixtureRequest) -> Iterator[Callable[..., Tab]]:
-    """Opens tabs; at the end of a test that passed none may have complained.
+    """Opens tabs, `beside` another in its browser or apart; at the end of a test that passed none may have complained.
 
     Where `WEIGHTSMITH_SCREENSHOTS` names a folder, what they show in the end is kept there.
     """
     contexts, tabs = [], []
 
-    def opened(address: str | None = None, **options: Any) -> Tab:
-        context = browser.new_context(**{"viewport": {"width": 1440, "height": 900}, **options})
-        contexts.append(context)
+    def opened(address: str | None = None, *, beside: Tab | None = None, **options: Any) -> Tab:
+        if beside is None:
+            context = browser.new_context(**{"viewport": {"width": 1440, "height": 900}, **options})
+            contexts.append(context)
+        else:
+            context = beside.page.context
         tab = Tab(context.new_page(), address or server.address)
         tab.page.set_default_timeout(1000 * PATIENCE)
         tab.page.on("console", lambda said: tab.complaints.extend(_complaint(said)))

@@ -22,7 +22,16 @@ def test_the_page_holds_no_inline_code_and_names_only_its_own_files() -> None:
     assert {file.name for file in BUILT.rglob("*") if file.is_file()} == {
         "index.html",
         *(name.rsplit("/")[-1] for name in named),
+        *workers_named(named),
     }
+
+
+def workers_named(files: list[str]) -> set[str]:
+    """The scripts that those of the page start beside it."""
+    scripts = [(BUILT / name).read_text(encoding="utf-8") for name in files if name.endswith(".js")]
+    found = {name for script in scripts for name in re.findall(r'Worker\([^)]*"([\w-]+\.js)"', script)}
+    assert found
+    return found
 
 
 def test_no_other_host_is_asked_for_anything() -> None:

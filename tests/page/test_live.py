@@ -106,30 +106,3 @@ def test_a_run_deleted_while_it_is_shown(own: Any, open_tab: Callable[..., Any],
     expect(page.get_by_text("There are no runs yet.")).to_be_visible()
     assert all("404" in one for one in tab.complaints), tab.complaints
     tab.complaints.clear()
-
-
-def test_a_hidden_tab_listens_no_more_and_catches_up(own: Any, open_tab: Callable[..., Any], expect: Any) -> None:
-    with Store.open(own.what[0]) as store:
-        writer = store.create_run(name="hidden", recipe=None, environment={}, weights=[])
-        writer.write(series={("loss", None): ([1], [1001.0])})
-        tab = open_tab(own.address)
-        streams: list[str] = []
-        tab.page.on("request", lambda asked: asked.url.endswith("api/events") and streams.append("opened"))
-        tab.page.on("requestfailed", lambda asked: asked.url.endswith("api/events") and streams.append("closed"))
-        page = tab.open(f"#/run/s0/{writer.id}")
-        note = page.locator('section[aria-label="Loss"] .panel-note')
-        expect(note).to_have_text("1,001")
-        show(page, seen=False)
-        tab.until(lambda: streams == ["opened", "closed"], "the stream is closed")
-        writer.write(series={("loss", None): ([2], [1002.0])})
-        show(page, seen=True)
-        expect(note).to_have_text("1,002")
-        assert streams == ["opened", "closed", "opened"]
-        writer.finish("completed")
-
-
-def show(page: Any, *, seen: bool) -> None:
-    """Have the page believe that its tab is shown, or that another one is."""
-    hidden = "false" if seen else "true"
-    page.evaluate(f"Object.defineProperty(document, 'hidden', {{ configurable: true, get: () => {hidden} }})")
-    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")

@@ -10,7 +10,8 @@ import pytest
 from safetensors.numpy import save_file
 
 MINUS = "\N{MINUS SIGN}"
-DEAF = """const add = EventSource.prototype.addEventListener;
+DEAF = """delete window.SharedWorker;
+const add = EventSource.prototype.addEventListener;
 EventSource.prototype.addEventListener = function (kind, listener) {
   if (kind !== "source") add.call(this, kind, listener);
 };"""

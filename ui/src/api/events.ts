@@ -6,6 +6,7 @@ import { address } from "./client";
 import { reportLost, useConnection } from "./connection";
 import { KeptEvents, notKept, saved } from "./saved";
 import { useIsSeen } from "./seen";
+import { listenTogether, type News } from "./stream";
 import type { RunEvent, StreamedStatistics } from "./types";
 
 const SPACING_MS = 250;
@@ -13,37 +14,34 @@ const SPACING_MS = 250;
 type Listener = (event: RunEvent | null) => void;
 const listeners = new Set<Listener>();
 
-/** A stream of events while somebody looks: a browser allows one server few connections, whatever the number of tabs. */
-function connect(): EventSource {
-  const stream = new EventSource("api/events");
-  stream.addEventListener("run", (message) => {
-    const event = JSON.parse((message as MessageEvent<string>).data) as RunEvent;
+/** Hand on what the server told. */
+function hear(news: News): void {
+  if (news.kind === "run") {
+    const event = JSON.parse(news.data) as RunEvent;
     for (const listener of [...listeners]) listener(event);
-  });
-  stream.addEventListener("source", (message) => reportChanged((JSON.parse((message as MessageEvent<string>).data) as { source: string }).source));
-  stream.onerror = () => {
-    stream.close();
+  } else if (news.kind === "source") {
+    reportChanged((JSON.parse(news.data) as { source: string }).source);
+  } else if (news.kind === "lost") {
     reportLost();
-  };
-  return stream;
+  }
 }
 
-/** Keep the one stream open while the page is seen, and catch up when it is seen again; used once, by the page's frame. */
+/** Listen while the page is seen, and catch up when it is seen again; used once, by the page's frame. */
 export function useEventStream(): void {
   const { lost, generation } = useConnection();
   const seen = useIsSeen();
   const missed = useRef(false);
   useEffect(() => {
-    if (!seen) missed.current = true;
+    if (lost || !seen) missed.current = true;
     if (lost || !seen || saved) return;
-    const stream = connect();
-    stream.onopen = () => {
-      if (!missed.current) return;
+    return listenTogether("api/events", (news) => {
+      hear(news);
+      if (news.kind === "missed") missed.current = true;
+      if (news.kind !== "open" || !missed.current) return;
       missed.current = false;
       for (const listener of [...listeners]) listener(null);
       reportUnseen();
-    };
-    return () => stream.close();
+    });
   }, [lost, generation, seen]);
 }
 
