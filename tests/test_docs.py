@@ -89,6 +89,8 @@ def test_packages_keep_their_names():
         ("import weightsmith as ws; ws.open; ws.Store; ws.check", ["torch", "matplotlib", "sklearn"]),
         ("import weightsmith as ws; ws.scan; ws.diff; ws.analysis", ["torch", "matplotlib", "sklearn"]),
         ("import weightsmith", ["numpy", "torch"]),
+        ("import weightsmith.web.app", ["torch", "numba", "scipy", "sklearn", "matplotlib", "rich"]),
+        ("from weightsmith.rules import Configuration; Configuration()", ["weightsmith.rules.catalog", "numba"]),
     ],
 )
 def test_light_things_do_not_load_heavy_libraries(code, unwanted):

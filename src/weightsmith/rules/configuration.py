@@ -12,7 +12,6 @@ from weightsmith.errors import InputError
 from weightsmith.names import printable, suggestion
 from weightsmith.rules.finding import Severity
 from weightsmith.rules.report import SEVERITIES
-from weightsmith.rules.selection import find_rule, find_rules
 from weightsmith.rules.suppression import Suppression
 
 LARGEST_FILE = 1 << 20
@@ -160,6 +159,8 @@ class _Reader:
         return given
 
     def codes(self, key: str, given: str) -> frozenset[str]:
+        from weightsmith.rules.selection import find_rules  # loads every rule
+
         try:
             return frozenset(rule.code for rule in find_rules(given))
         except InputError as error:
@@ -181,6 +182,8 @@ class _Reader:
         return found
 
     def thresholds(self, key: str, value: Any) -> dict[str, dict[str, float]]:
+        from weightsmith.rules.selection import find_rule  # loads every rule
+
         found: dict[str, dict[str, float]] = {}
         for given, values in self.table(key, value).items():
             place = f"{key}.{given}"

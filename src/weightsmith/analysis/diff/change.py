@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 from weightsmith.analysis.diff.rank import ChangeRank, change_rank
 from weightsmith.analysis.diff.rounding import rounded_through
 from weightsmith.analysis.diff.stream import IncomparableError, Run, over_runs
-from weightsmith.kernels.compare import Comparison, compare, total
 from weightsmith.sources import Weight
 from weightsmith.weight import WeightInfo
+
+if TYPE_CHECKING:
+    from weightsmith.kernels.compare import Comparison
 
 Relation = Literal[
     "identical",
@@ -127,6 +129,8 @@ def change_between(before: Weight, after: Weight, matched: str, threads: int | N
 
     Where their shapes differ in the first axis alone, the rows that both have are compared.
     """
+    from weightsmith.kernels.compare import total  # loads numba
+
     count, reason = _comparable(before, after)
     if count is None:
         return Change(before.info, after.info, matched, "incomparable", reason=reason)
@@ -182,7 +186,9 @@ def _comparable(before: Weight, after: Weight) -> tuple[int | None, str | None]:
     return None, f"of shape {list(old)} before and {list(new)} after"
 
 
-def _part(run: Run, row_length: int, retyped: bool) -> tuple[Comparison, int, Doubles, Doubles, int]:
+def _part(run: Run, row_length: int, retyped: bool) -> tuple["Comparison", int, Doubles, Doubles, int]:
+    from weightsmith.kernels.compare import compare
+
     first, within = divmod(run.start, row_length)
     rows = -(-(within + run.before.size) // row_length)
     squares, changes = np.zeros(rows), np.zeros(rows)
@@ -198,7 +204,7 @@ def _misrounded(run: Run) -> int:
     return int(np.count_nonzero(wrong & ~((expected != expected) & (run.raw_after != run.raw_after))))
 
 
-def _relation(sums: Comparison, misrounded: int, before: Weight, after: Weight) -> Relation:
+def _relation(sums: "Comparison", misrounded: int, before: Weight, after: Weight) -> Relation:
     if before.dtype != after.dtype and not misrounded:
         return "converted"
     if not sums.differing:
@@ -218,7 +224,7 @@ def _ratio(change: float, before: float) -> float:
     return math.sqrt(change / before) if before else math.inf
 
 
-def _cosine(sums: Comparison) -> float:
+def _cosine(sums: "Comparison") -> float:
     scale = math.sqrt(sums.square_before) * math.sqrt(sums.square_after)
     if sums.square_change == 0:
         return 1.0
@@ -236,7 +242,7 @@ def _top(squares: Doubles, changes: Doubles) -> tuple[RowChange, ...]:
     )
 
 
-def _remark(reason: str | None, sums: Comparison) -> str | None:
+def _remark(reason: str | None, sums: "Comparison") -> str | None:
     if not sums.non_finite:
         return reason
     places = "1 place holds" if sums.non_finite == 1 else f"{sums.non_finite:,} places hold"

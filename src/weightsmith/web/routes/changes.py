@@ -1,11 +1,10 @@
 """`api/compare/weights`: what became of each weight from one checkpoint to another, and what kind of change it was."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from anyio import to_thread
 from fastapi import APIRouter, Query, Request, Response
 
-from weightsmith.analysis.diff import Change, ChangeRank, Diff, diff
 from weightsmith.names import printable
 from weightsmith.web.answer import as_json, number
 from weightsmith.web.copied import copied_source
@@ -15,6 +14,9 @@ from weightsmith.web.routes.compare import Reference
 from weightsmith.web.served import Here
 from weightsmith.web.work import Check
 from weightsmith.weight import WeightInfo
+
+if TYPE_CHECKING:
+    from weightsmith.analysis.diff import Change, ChangeRank, Diff
 
 router = APIRouter()
 
@@ -30,6 +32,8 @@ async def changes(
     before, after = [await to_thread.run_sync(here.library.source, one) for one in source]
 
     def compute(check: Check) -> bytes:
+        from weightsmith.analysis.diff import diff
+
         def progress(done: int, total: int, what: str) -> None:
             check(done, total, f"Comparing {printable(what[:200])}")
 
@@ -40,7 +44,7 @@ async def changes(
     return await long_answer(request, here, ("changes", before.content, after.content), compute)
 
 
-def _plain(found: Diff, before: Opened, after: Opened) -> dict[str, Any]:
+def _plain(found: "Diff", before: Opened, after: Opened) -> dict[str, Any]:
     old, new = (_places(one) for one in (before, after))
     return {
         "verdict": printable(found.verdict),
@@ -64,7 +68,7 @@ def _side(info: WeightInfo, places: dict[str, int]) -> dict[str, Any]:
     }
 
 
-def _change(change: Change, old: dict[str, int], new: dict[str, int]) -> dict[str, Any]:
+def _change(change: "Change", old: dict[str, int], new: dict[str, int]) -> dict[str, Any]:
     """One weight; `from_zero` says that it was all zeros before, so that no relative change tells how far it went."""
     return {
         "before": _side(change.before, old),
@@ -84,5 +88,5 @@ def _change(change: Change, old: dict[str, int], new: dict[str, int]) -> dict[st
     }
 
 
-def _rank(rank: ChangeRank) -> dict[str, Any]:
+def _rank(rank: "ChangeRank") -> dict[str, Any]:
     return {"rank": rank.rank, "limit": rank.limit, "low": rank.low}

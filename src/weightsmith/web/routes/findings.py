@@ -1,13 +1,12 @@
 """`.../findings`: what the rules say about a run or about weights."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from anyio import to_thread
 from fastapi import APIRouter, Request, Response
 
 from weightsmith.names import printable
-from weightsmith.rules import Finding, Report, check
 from weightsmith.scan import Cache
 from weightsmith.sources import Source
 from weightsmith.store import Run
@@ -15,6 +14,9 @@ from weightsmith.web.answer import as_json
 from weightsmith.web.long import long_answer
 from weightsmith.web.served import Here
 from weightsmith.web.work import Check
+
+if TYPE_CHECKING:
+    from weightsmith.rules import Finding, Report
 
 router = APIRouter()
 
@@ -38,6 +40,8 @@ async def _findings(
     request: Request, here: Here, key: tuple[Any, ...], subject: Run | Source, cache: Cache | None
 ) -> Response:
     def compute(still_wanted: Check) -> bytes:
+        from weightsmith.rules import check
+
         def progress(done: int, total: int, what: str) -> None:
             still_wanted(done, total, f"Looking at {printable(what[:200])}" if what else "Applying the rules")
 
@@ -47,7 +51,7 @@ async def _findings(
     return await long_answer(request, here, key, compute)
 
 
-def told(finding: Finding) -> dict[str, Any]:
+def told(finding: "Finding") -> dict[str, Any]:
     """A finding as the page shows it: the fields of `weightsmith check --json` under the page's words."""
     plain = finding.to_json()
     return {
@@ -62,7 +66,7 @@ def told(finding: Finding) -> dict[str, Any]:
     }
 
 
-def _not_judged(report: Report) -> Iterator[dict[str, Any]]:
+def _not_judged(report: "Report") -> Iterator[dict[str, Any]]:
     """Rules that were not applied, weights that a rule left out, and weights that could not be read."""
     for skipped in report.skipped:
         yield {"code": skipped.code, "name": skipped.name, "reason": printable(skipped.reason), "weights": []}
