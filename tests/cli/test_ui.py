@@ -181,3 +181,25 @@ def test_other_commands_do_not_load_the_server():
     )
     done = subprocess.run([sys.executable, "-c", show], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_address_is_printed_before_what_answers_questions_is_loaded(weights_file, tmp_path):
+    Store.open(tmp_path / "runs").close()
+    script = f"""
+import sys
+from weightsmith.cli.app import app
+from weightsmith.web import starting
+
+class Asked(starting.Starting):
+    def __init__(self, load):
+        heavy = ("fastapi", "pydantic", "numba", "scipy", "weightsmith.analysis", "weightsmith.rules.catalog")
+        print([name for name in heavy if name in sys.modules])
+        sys.exit()
+
+starting.Starting = Asked
+app(["ui", "--no-browser", {str(tmp_path / "runs")!r}, {str(weights_file)!r}])
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    address, loaded = done.stdout.splitlines()
+    assert address.startswith("Weightsmith is at http")
+    assert loaded == "[]"

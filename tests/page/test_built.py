@@ -3,7 +3,7 @@
 import gzip
 import re
 
-from weightsmith.web.routes.page import BUILT
+from weightsmith.web.built import BUILT
 
 
 def test_the_script_is_small() -> None:

@@ -25,7 +25,7 @@ def built(tmp_path, monkeypatch):
     (folder / "assets" / "index-D4f_g7Hk.js").write_text("export {}")
     (folder / "secret.py").write_text("no")
     (tmp_path / "outside.html").write_text("outside")
-    monkeypatch.setattr("weightsmith.web.routes.page.BUILT", folder)
+    monkeypatch.setattr("weightsmith.web.built.BUILT", folder)
     return folder
 
 

@@ -12,6 +12,9 @@ import typer
 from weightsmith.cli.options import StoreOption, open_store
 
 if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from weightsmith.rules import Configuration
     from weightsmith.store import Store
     from weightsmith.web.library import Library
 
@@ -51,11 +54,10 @@ def ui(
     Examples: `weightsmith ui`, `weightsmith ui model.safetensors`, `weightsmith ui runs/ model.gguf --port 9000`
     """
     from weightsmith.rules import Configuration
-    from weightsmith.web.app import create_app
     from weightsmith.web.front import front
     from weightsmith.web.guard import Guard
     from weightsmith.web.serve import listen, serve
-    from weightsmith.web.served import Served
+    from weightsmith.web.starting import Starting
     from weightsmith.web.work import end
 
     with ExitStack() as stack:
@@ -64,10 +66,11 @@ def ui(
         opened = stack.enter_context(listen(host, port))
         reached = front(opened, host, prefix)
         typer.echo(f"Weightsmith is at {reached.address} (Ctrl-C ends it)")
+        starting = Starting(lambda: _application(library, configuration))
         if not no_browser:
             webbrowser.open(reached.address)
         app = Guard(
-            create_app(Served(library, configuration)),
+            starting,
             reached.hosts,
             any_address=reached.any_address,
             token=reached.token,
@@ -77,6 +80,13 @@ def ui(
         ended = end()
     if not ended:
         _leave()
+
+
+def _application(library: "Library", configuration: "Configuration") -> "FastAPI":
+    from weightsmith.web.app import create_app  # loads FastAPI and all routes
+    from weightsmith.web.served import Served
+
+    return create_app(Served(library, configuration))
 
 
 def _leave() -> None:

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 import xxhash
-from fastapi import Request, Response
 from numpy.typing import NDArray
+from starlette.requests import Request
+from starlette.responses import Response
 
 from weightsmith.names import printable
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from fastapi import Request
+from starlette.requests import Request
 
 from weightsmith.web.faults import BusyError
 from weightsmith.web.memory import Memory
