@@ -471,3 +471,24 @@ def test_moments_count_the_spread_within_a_bin():
     assert len(sketch.keys) == 1
     assert sketch.skewness == pytest.approx(0.0, abs=1e-3)
     assert sketch.kurtosis == pytest.approx(-1.2, abs=1e-3)
+
+
+def test_many_merge_as_one_after_the_other():
+    random = np.random.default_rng(3)
+    arrays = [random.standard_normal(50).astype(kind) for kind in (np.float16, np.float32, np.float16, np.float32)]
+    arrays[2][7], arrays[3][0] = np.nan, np.inf
+    arrays.insert(1, np.empty(0, np.float32))
+    parts = [Sketch.of(array) for array in arrays]
+    merged = Sketch.empty().merge(*parts)
+    whole = Sketch.of(np.concatenate(arrays))
+    assert (merged.count, merged.nan, merged.positive_infinity) == (200, 1, 1)
+    assert merged.first_non_finite == 107
+    np.testing.assert_array_equal(merged.keys, whole.keys)
+    np.testing.assert_array_equal(merged.counts, whole.counts)
+    assert (merged.minimum, merged.maximum, merged.layout) == (whole.minimum, whole.maximum, "float32")
+    assert merged.sum == pytest.approx(whole.sum)
+    assert merged.sum_of_squares == pytest.approx(whole.sum_of_squares)
+    assert not merged.exact
+    assert parts[0].merge(parts[1]) == parts[0].merge() == parts[0]
+    halves = [Sketch.of(array) for array in (arrays[0], arrays[3])]
+    assert halves[0].merge(halves[1]) == Sketch.of(np.concatenate([arrays[0], arrays[3]]))

@@ -4,6 +4,7 @@ import html
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import accumulate
 from typing import Any, Self
 
 import numpy as np
@@ -77,41 +78,44 @@ class Sketch(Tally):
         """
         return cls(**vars(nothing(choose(layout, LAYOUTS, "layout"))))
 
-    def merge(self, other: "Sketch") -> "Sketch":
-        """The sketch of both arrays, one after the other; sketches of different layouts meet in `float32`.
+    def merge(self, *others: "Sketch") -> "Sketch":
+        """The sketch of all arrays, one after the other; sketches of different layouts meet in `float32`.
 
-        Counts and extremes are those of one pass over both; so are the sums where both are exact, otherwise they are
-        to float64's rounding.
+        Counts and extremes are those of one pass over all; so are the sums where all are exact, otherwise they are
+        to float64's rounding. Merging many at once takes far less time than one by one.
         """
-        if not other.count:
-            return self
-        if not self.count:
-            return other
-        if self.layout != other.layout:
-            return self.in_float32().merge(other.in_float32())
-        keys, counts = combine(np.concatenate([self.keys, other.keys]), np.concatenate([self.counts, other.counts]))
-        exact = self.exact and other.exact
-        first = self.first_non_finite
-        if first is None and other.first_non_finite is not None:
-            first = self.count + other.first_non_finite
-        sums = self.sum + other.sum, self.sum_of_squares + other.sum_of_squares
+        parts = [one for one in (self, *others) if one.count]
+        if len(parts) < 2:
+            return parts[0] if parts else self
+        if len({one.layout for one in parts}) > 1:
+            parts = [one.in_float32() for one in parts]
+        layout = parts[0].layout
+        keys, counts = combine(*(np.concatenate([getattr(one, name) for one in parts]) for name in ("keys", "counts")))
+        exact = all(one.exact for one in parts)
+        starts = accumulate((one.count for one in parts), initial=0)
+        places = [
+            start + one.first_non_finite
+            for start, one in zip(starts, parts, strict=False)
+            if one.first_non_finite is not None
+        ]
+        sums = sum(one.sum for one in parts), sum(one.sum_of_squares for one in parts)
         if exact:
-            sums = exact_sums(values(self.layout, keys), counts)
+            sums = exact_sums(values(layout, keys), counts)
         return Sketch(
-            layout=self.layout,
+            layout=layout,
             keys=keys,
             counts=counts,
-            count=self.count + other.count,
-            zeros=self.zeros + other.zeros,
-            subnormals=self.subnormals + other.subnormals,
-            nan=self.nan + other.nan,
-            positive_infinity=self.positive_infinity + other.positive_infinity,
-            negative_infinity=self.negative_infinity + other.negative_infinity,
+            count=sum(one.count for one in parts),
+            zeros=sum(one.zeros for one in parts),
+            subnormals=sum(one.subnormals for one in parts),
+            nan=sum(one.nan for one in parts),
+            positive_infinity=sum(one.positive_infinity for one in parts),
+            negative_infinity=sum(one.negative_infinity for one in parts),
             sum=sums[0],
             sum_of_squares=sums[1],
-            minimum=float(np.fmin(self.minimum, other.minimum)),
-            maximum=float(np.fmax(self.maximum, other.maximum)),
-            first_non_finite=first,
+            minimum=float(np.fmin.reduce([one.minimum for one in parts])),
+            maximum=float(np.fmax.reduce([one.maximum for one in parts])),
+            first_non_finite=places[0] if places else None,
             exact=exact,
         )
 

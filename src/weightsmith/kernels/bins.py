@@ -5,7 +5,7 @@ from functools import cached_property, lru_cache
 from typing import Self
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from weightsmith.errors import InputError
 from weightsmith.kernels.layout import Counts, Doubles, Keys, decoded, values
@@ -57,7 +57,10 @@ class Bins:
     def below(self, edges: ArrayLike, *, inclusive: bool = False) -> Doubles:
         """How many values lie below each edge (or at most at it); a bin that straddles the edge counts in part."""
         at = np.asarray(edges, np.float64)
-        index = np.searchsorted(self.high, at, side="right" if inclusive else "left")
+        return self._below(at, np.searchsorted(self.high, at, side="right" if inclusive else "left"))
+
+    def _below(self, at: Doubles, index: NDArray[np.intp]) -> Doubles:
+        """How many values lie below each edge, given the number of bins that lie below it as a whole."""
         inside = np.minimum(index, max(self.low.size - 1, 0))
         result = self.cumulated[index].astype(np.float64)
         if not self.low.size:
@@ -97,9 +100,9 @@ class Bins:
         at = np.asarray(edges, np.float64)
         if at.ndim != 1 or at.size < 2 or not (at[1:] >= at[:-1]).all():
             raise InputError("cannot count between these edges: give at least two numbers in ascending order")
-        below = self.below(at)
-        below[-1] = self.below(at[-1:], inclusive=True)[0]
-        return np.diff(below)
+        index = np.searchsorted(self.high, at, side="left")
+        index[-1] = np.searchsorted(self.high, at[-1], side="right")
+        return np.diff(self._below(at, index))
 
     def central_moments(self, mean: float) -> tuple[float, float, float]:
         """Second, third and fourth moment about `mean`, each bin's spread within itself included."""

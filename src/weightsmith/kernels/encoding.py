@@ -96,7 +96,8 @@ def decode(data: bytes) -> Tally:
     if layout not in LAYOUTS or header.width not in (1, 2, 4, 8) or header.bins > 65536 or header.reserved:
         raise SourceError("damaged sketch: its header names an unknown layout or size")
     tally = _tally(header, layout, *_unpacked(header, content))
-    if not (_bins_agree(tally) and _numbers_agree(tally)):
+    finite = sum(tally.counts.tolist())  # of Python's integers, which do not overflow
+    if not (_bins_agree(tally, finite) and _numbers_agree(tally, finite)):
         raise SourceError("damaged sketch: its counts and totals contradict each other")
     return tally
 
@@ -143,7 +144,7 @@ def _tally(header: _Header, layout: str, keys: Keys, counts: Counts) -> Tally:
     )
 
 
-def _bins_agree(tally: Tally) -> bool:
+def _bins_agree(tally: Tally, finite: int) -> bool:
     """Whether keys stand for finite values and their counts, with those of NaN and Inf, give the number of elements."""
     if tally.layout not in ("float32", "float16") and (tally.keys > 0xFF).any():
         return False
@@ -152,13 +153,12 @@ def _bins_agree(tally: Tally) -> bool:
         bool(np.isfinite(values(tally.layout, tally.keys)).all())
         and bool((tally.counts > 0).all())
         and min(others) >= 0
-        and sum(tally.counts.tolist()) + sum(others) == tally.count
+        and finite + sum(others) == tally.count
     )
 
 
-def _numbers_agree(tally: Tally) -> bool:
+def _numbers_agree(tally: Tally, finite: int) -> bool:
     """Whether totals, extremes and the place of the first non-finite value are possible together."""
-    finite = sum(tally.counts.tolist())
     first = tally.first_non_finite
     if (first is None) != (finite == tally.count) or not (first is None or 0 <= first < tally.count):
         return False

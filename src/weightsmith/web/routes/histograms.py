@@ -1,6 +1,5 @@
 """`.../histograms`: the distribution of a weight at every step at which it was sketched, over common bins."""
 
-from functools import reduce
 from typing import Annotated, Any
 
 import numpy as np
@@ -44,11 +43,11 @@ def _rows(sketches: list[tuple[int, Sketch]], bins: int) -> dict[str, Any]:
     finite = [(step, sketch) for step, sketch in sketches if sketch.finite]
     if not finite:
         return {"edges": [], "steps": [], "counts": [], "quantiles": {str(q): [] for q in QUANTILES}}
-    edges = reduce(Sketch.merge, (sketch for _, sketch in finite)).edges(bins)
+    edges = Sketch.empty().merge(*(sketch for _, sketch in finite)).edges(bins)
     courses = np.array([sketch.quantile(QUANTILES) for _, sketch in finite]).T
     return {
         "edges": numbers(edges, 7),
         "steps": [step for step, _ in finite],
-        "counts": [numbers(sketch.histogram(edges), 7) for _, sketch in finite],
+        "counts": numbers(np.array([sketch.histogram(edges) for _, sketch in finite]), 7),
         "quantiles": {str(q): numbers(course, 7) for q, course in zip(QUANTILES, courses, strict=True)},
     }
