@@ -63,23 +63,31 @@ class Follower(threading.Thread):
             self._answers[answer.status] += 1
 
 
-def follow(port: int, run: str, seconds: float) -> None:
-    """Be 50 pages for a while, and say what was answered."""
+def follow(port: int, run: str) -> None:
+    """Be 50 pages until the input ends, and say what was answered."""
     os.nice(19)
     answers: Counter[int] = Counter()
     followers = [Follower(port, run, answers) for _ in range(CLIENTS)]
     for follower in followers:
         follower.start()
-    time.sleep(seconds)
+    sys.stdin.read()
     print(f"answers by status: {dict(answers)}", flush=True)
     os._exit(0)
 
 
+def written(store: Store, run: str) -> tuple[int | None, float]:
+    """The last step of the next write, and when it came: steps come to the store in batches, seconds apart."""
+    known = store.last_step(run)
+    while (step := store.last_step(run)) == known:
+        time.sleep(0.02)
+    return step, time.perf_counter()
+
+
 def speed(store: Store, run: str, seconds: float) -> float:
-    """Steps a second over a stretch of time."""
-    first, start = store.last_step(run), time.perf_counter()
+    """Steps a second over a stretch of time, from one write to another."""
+    first, start = written(store, run)
     time.sleep(seconds)
-    last, end = store.last_step(run), time.perf_counter()
+    last, end = written(store, run)
     assert first is not None
     assert last is not None
     return (last - first) / (end - start)
@@ -100,32 +108,32 @@ def main(seconds: float) -> None:
         command = [sys.executable, "-m", "weightsmith", "train", "--quiet", "--store", folder]
         command += [part for setting in TRAINING for part in ("--set", setting)]
         training = subprocess.Popen(command, stdout=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"})
-        alone, watched, spent = [], [], 0.0
+        alone, watched, spent, followed = [], [], 0.0, 0.0
         try:
             with server(Path(folder)) as (port, pid):
                 run = begun(store)
+                os.sched_setaffinity(0, PROCESSORS[2:] or PROCESSORS)
                 time.sleep(10)
                 for _ in range(ROUNDS):
                     alone.append(speed(store, run, seconds / ROUNDS))
-                    follow = [sys.executable, __file__, str(port), run, str(seconds / ROUNDS + 5)]
-                    before = cpu_seconds(pid)
-                    with subprocess.Popen(follow) as clients:
-                        os.sched_setaffinity(clients.pid, PROCESSORS[2:] or PROCESSORS)
+                    follow = [sys.executable, __file__, str(port), run]
+                    before, began = cpu_seconds(pid), time.perf_counter()
+                    with subprocess.Popen(follow, stdin=subprocess.PIPE):
                         time.sleep(4)
                         watched.append(speed(store, run, seconds / ROUNDS))
                     spent += cpu_seconds(pid) - before
+                    followed += time.perf_counter() - began
         finally:
             training.terminate()
             training.wait()
-    share = spent / (seconds + 5 * ROUNDS)
     slower = 1 - median(one / other for one, other in zip(watched, alone, strict=True))
     told = [", ".join(f"{each:.0f}" for each in speeds) for speeds in (alone, watched)]
     print(f"steps a second alone {told[0]}; with {CLIENTS} pages {told[1]}: {slower:.1%} slower in the median pair")
-    print(f"the server took {share:.0%} of a core")
+    print(f"the server took {spent / followed:.0%} of a core")
 
 
 if __name__ == "__main__":
-    if len(sys.argv) == 4:
-        follow(int(sys.argv[1]), sys.argv[2], float(sys.argv[3]))
+    if len(sys.argv) == 3:
+        follow(int(sys.argv[1]), sys.argv[2])
     else:
         main(float(sys.argv[1]) if len(sys.argv) > 1 else 120.0)

@@ -5,7 +5,9 @@ import os
 import signal
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +26,17 @@ settings.register_profile("default", deadline=None, suppress_health_check=[Healt
 settings.register_profile("thorough", parent=settings.get_profile("default"), max_examples=2000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
+OF_GPUS = os.environ.get("WEIGHTSMITH_TEST_CUDA") == "1"
+"""Whether the tests named `test_cuda.py` run too; without, no test sees a GPU, wherever it runs."""
+if not OF_GPUS:
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
 SHARED = Path(__file__).parents[1].parent / "shared"
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Leave tests of GPUs out where they are not asked for: hundreds of skips would hide those that matter."""
+    return True if collection_path.name == "test_cuda.py" and not OF_GPUS else None
 
 
 @pytest.fixture(autouse=True)
@@ -64,6 +76,24 @@ def cuda() -> "torch.device":
     if not torch.cuda.is_available():
         pytest.skip("torch finds no GPU here")
     return torch.device("cuda")
+
+
+@pytest.fixture(scope="session")
+def nobody_waits() -> Callable[[], AbstractContextManager[None]]:
+    """Context in which whoever waits for a GPU fails."""
+    import torch
+
+    @contextmanager
+    def watching() -> Iterator[None]:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # that it is a prototype
+                torch.cuda.set_sync_debug_mode("error")
+            yield
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+
+    return watching
 
 
 @pytest.fixture(scope="session")

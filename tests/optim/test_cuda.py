@@ -1,8 +1,6 @@
 """Optimizers, proximal steps and clipping on a GPU do what they do on the CPU."""
 
 import copy
-import warnings
-from contextlib import contextmanager
 
 import pytest
 import torch
@@ -66,18 +64,6 @@ def assert_close(there, here, **tolerance):
         torch.testing.assert_close(found, expected, **tolerance, msg=lambda text, name=name: f"{name}: {text}")
 
 
-@contextmanager
-def no_waiting():
-    """What reads a value back from the GPU raises."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that it is a prototype
-        torch.cuda.set_sync_debug_mode("error")
-    try:
-        yield
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
-
-
 @pytest.mark.parametrize("options", ["default", "other"])
 @pytest.mark.parametrize("penalty", PENALTIES)
 @pytest.mark.parametrize("name", optim.OPTIMIZERS)
@@ -139,23 +125,23 @@ def test_the_metric_is_that_of_the_cpu(cuda, name):
 
 
 @pytest.mark.parametrize("name", ["gradient_descent", "momentum", "nesterov", "adam", "adamw", "bop"])
-def test_a_step_does_not_wait_for_the_gpu(cuda, name):
+def test_a_step_does_not_wait_for_the_gpu(cuda, name, nobody_waits):
     model = network(name).to(cuda)
     optimizer = optim.build(model, name, **({} if name == "bop" else {"l1": 0.01}))
     train(model, optimizer, range(2))
     give_gradients(model, 2)
-    with no_waiting():
+    with nobody_waits():
         optimizer.step()
 
 
 @pytest.mark.parametrize("clip", [optim.clip_by_norm, optim.clip_by_value])
-def test_clipping_is_that_of_the_cpu(cuda, clip):
+def test_clipping_is_that_of_the_cpu(cuda, clip, nobody_waits):
     here = network()
     there = copy.deepcopy(here).to(cuda)
     for model in (here, there):
         give_gradients(model, 0)
     expected = clip(here.parameters(), 0.5)
-    with no_waiting():
+    with nobody_waits():
         found = clip(there.parameters(), 0.5)
     assert found.device.type == "cuda"
     torch.testing.assert_close(found.cpu(), expected)

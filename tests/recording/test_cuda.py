@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from copy import deepcopy
 from typing import Any
 
@@ -29,16 +29,6 @@ ALWAYS = math.inf
 def store(tmp_path) -> Iterator[Store]:
     with Store.open(tmp_path / "runs.db") as opened:
         yield opened
-
-
-@contextmanager
-def nobody_waits() -> Iterator[None]:
-    """Whoever waits for the device in here fails."""
-    torch.cuda.set_sync_debug_mode("error")
-    try:
-        yield
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
 
 
 def tiny(cuda: torch.device, dtype: torch.dtype = torch.float32) -> nn.Sequential:
@@ -251,7 +241,7 @@ def test_dead_and_saturated_units(cuda, store, activation):
 
 
 @pytest.mark.parametrize("mixed", [False, True])
-def test_nobody_waits_for_the_device(cuda, store, mixed):
+def test_nobody_waits_for_the_device(cuda, store, mixed, nobody_waits):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(6, 40), nn.ReLU(), nn.Linear(40, 40), nn.Tanh(), nn.Linear(40, 3)).to(cuda)
     kinds.binary(model, include="2.*")
