@@ -5,7 +5,7 @@ import os
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -290,7 +290,8 @@ class Recorder:
         with self._lock:
             previous = self._stopwatch.switch(activity)
             try:
-                with self._deferred.timing(activity, self._device):
+                # Bookkeeping alone gives a device nothing to do that would take longer than to ask for the time.
+                with nullcontext() if activity == "bookkeeping" else self._deferred.timing(activity, self._device):
                     yield
             except Exception as error:  # noqa: BLE001 -- whatever it is, it must not end the user's training
                 self._stop(error)
@@ -372,7 +373,8 @@ class Recorder:
         """Everything that a step may bring besides its own numbers; returns the step to look again at."""
         step = self._steps
         if self._observer.ready:
-            self._observer.collect(step)
+            with self._deferred.timing("bookkeeping", self._device):
+                self._observer.collect(step)
         if self._reporter.alarmed:
             self._observer.find_non_finite(step)
         self._budget.settle()

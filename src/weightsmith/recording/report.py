@@ -8,7 +8,6 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from weightsmith.errors import InputError
@@ -50,7 +49,7 @@ class Reporter:
         if isinstance(value, Tensor) and not value.is_cpu:
             if value.numel() != 1:
                 raise InputError(f"'{name}' is a tensor of shape {list(value.shape)}: give a single number")
-            self._deferred.add(value.detach().to(torch.float64, copy=True), partial(self._arrived, name, step, weight))
+            self._deferred.add_number(value, partial(self._arrived, name, step, weight))
             return
         try:
             number = float(value.item() if isinstance(value, Tensor) else value)  # type: ignore[arg-type]
