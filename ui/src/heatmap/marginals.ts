@@ -7,18 +7,20 @@ import type { Grid, Size, View } from "./camera";
 
 export const STRIP = 44; // pixels
 
-function strip(context: Pen, norms: Maybe[], count: number, from: number, cell: number, pixels: number, bar: (start: number, length: number, share: number) => void): void {
+/** Bars, each a rectangle of its own: a path of thousands of them takes longer to fill than all of the picture to draw. */
+function strip(norms: Maybe[], count: number, from: number, cell: number, pixels: number, bar: (start: number, length: number, share: number) => void): void {
   const block = Math.ceil(count / norms.length);
   const high = Math.max(...norms.map((norm) => norm ?? 0)) || 1;
-  context.beginPath();
+  const tallest = new Map<number, number>(); // of those that share a pixel
   norms.forEach((norm, i) => {
     const start = from + i * block * cell;
     const length = Math.min(block, count - i * block) * cell;
     if (norm === null || start > pixels || start + length < 0) return;
     const first = Math.max(0, start);
-    bar(first, Math.max(0.7, Math.min(pixels, start + length) - first - (length > 4 ? 1 : 0)), norm / high);
+    if (length >= 1) bar(first, Math.max(0.7, Math.min(pixels, start + length) - first - (length > 4 ? 1 : 0)), norm / high);
+    else tallest.set(Math.floor(first), Math.max(tallest.get(Math.floor(first)) ?? 0, norm / high));
   });
-  context.fill();
+  for (const [at, share] of tallest) bar(at, 1, share);
 }
 
 /** Bars to the right of the matrix for its rows and below it for its columns. */
@@ -29,7 +31,7 @@ export function paintMarginals(context: Pen, rows: Maybe[], columns: Maybe[], gr
   context.fillRect(0, size.height, size.width, STRIP);
   context.fillStyle = colors.muted;
   context.globalAlpha = 0.5;
-  if (rows.length) strip(context, rows, grid.rows, view.top, view.cellHeight, size.height, (start, length, share) => context.rect(size.width + 5, start, share * room, length));
-  if (columns.length) strip(context, columns, grid.columns, view.left, view.cellWidth, size.width, (start, length, share) => context.rect(start, size.height + 5, length, share * room));
+  if (rows.length) strip(rows, grid.rows, view.top, view.cellHeight, size.height, (start, length, share) => context.fillRect(size.width + 5, start, share * room, length));
+  if (columns.length) strip(columns, grid.columns, view.left, view.cellWidth, size.width, (start, length, share) => context.fillRect(start, size.height + 5, length, share * room));
   context.globalAlpha = 1;
 }

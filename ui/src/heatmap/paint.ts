@@ -62,11 +62,7 @@ export function paintCells(context: CanvasRenderingContext2D, scene: Scene, tile
   const places = inSight(scene, level);
   tiles.want([{ level: levels - 1, row: 0, column: 0 }, ...places, ...exactPlace(scene)]);
   let complete = true;
-  for (let at = levels - 1; at > level; at--) {
-    if (places.every((place) => tiles.cells(place))) break;
-    for (const place of inSight(scene, at)) drawTile(context, scene, tiles, place);
-  }
-  for (const place of places) if (!drawTile(context, scene, tiles, place)) complete = false;
+  for (const place of places) if (!drawPlace(context, scene, tiles, place)) complete = false;
   return { level, complete };
 }
 
@@ -89,23 +85,31 @@ function exactPlace({ marks, tile }: Scene): Place[] {
   return marks.cell ? [{ level: 0, row: Math.floor(marks.cell.row / tile), column: Math.floor(marks.cell.column / tile) }] : [];
 }
 
-function drawTile(context: CanvasRenderingContext2D, scene: Scene, tiles: Tiles, place: Place): boolean {
-  const picture = tiles.picture(place, scene.scales[place.level]);
-  if (!picture) return false;
-  const { view, tile, grid, ratio } = scene;
-  const block = 2 ** place.level;
+/** Draw a tile, or what the finest coarser one that is here has of its place; whether it was the tile itself. */
+function drawPlace(context: CanvasRenderingContext2D, scene: Scene, tiles: Tiles, place: Place): boolean {
+  for (let up = 0; place.level + up < scene.levels; up++) {
+    const from = { level: place.level + up, row: place.row >> up, column: place.column >> up };
+    const picture = tiles.picture(from, scene.scales[from.level]);
+    if (!picture) continue;
+    drawPart(context, scene, picture, from, place);
+    return up === 0;
+  }
+  return false;
+}
+
+/** Draw what the picture of one tile has of another's place. */
+function drawPart(context: CanvasRenderingContext2D, { view, tile, grid, ratio }: Scene, picture: HTMLCanvasElement, from: Place, place: Place): void {
   const snap = (value: number) => Math.round(value * ratio) / ratio; // no seams between tiles
-  const left = view.left + place.column * tile * block * view.cellWidth;
-  const top = view.top + place.row * tile * block * view.cellHeight;
-  // The last block of a row or column may stand for fewer values than the others.
-  const endColumn = Math.min(grid.columns, (place.column * tile + picture.width) * block);
-  const endRow = Math.min(grid.rows, (place.row * tile + picture.height) * block);
-  const wide = (endColumn - place.column * tile * block) / block;
-  const high = (endRow - place.row * tile * block) / block;
-  const right = view.left + endColumn * view.cellWidth;
-  const bottom = view.top + endRow * view.cellHeight;
-  context.drawImage(picture, 0, 0, wide, high, snap(left), snap(top), snap(right) - snap(left), snap(bottom) - snap(top));
-  return true;
+  const span = (at: number, first: number, count: number, origin: number, cell: number) => {
+    const start = at * tile * 2 ** place.level;
+    const end = Math.min(count, start + tile * 2 ** place.level); // the last block of a row or column may stand for fewer values
+    const block = 2 ** from.level;
+    const [low, high] = [snap(origin + start * cell), snap(origin + end * cell)];
+    return { from: start / block - first * tile, size: (end - start) / block, low, shown: high - low };
+  };
+  const across = span(place.column, from.column, grid.columns, view.left, view.cellWidth);
+  const down = span(place.row, from.row, grid.rows, view.top, view.cellHeight);
+  context.drawImage(picture, across.from, down.from, across.size, down.size, across.low, down.low, across.shown, down.shown);
 }
 
 /** The single value at a cell, if its tile is here. */
