@@ -2,6 +2,8 @@
 
 import gc
 
+from weightsmith.cli.interrupt import ending_at_once
+
 
 def main() -> None:
     """Load the commands and run the one that was asked for.
@@ -10,7 +12,8 @@ def main() -> None:
     so garbage is collected less often.
     """
     gc.set_threshold(50_000)
-    from weightsmith.cli.app import main as run
+    with ending_at_once():
+        from weightsmith.cli.app import main as run
 
     run()
 

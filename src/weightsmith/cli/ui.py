@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from weightsmith.cli.interrupt import ending_at_once
 from weightsmith.cli.options import StoreOption, open_store
 
 if TYPE_CHECKING:
@@ -53,12 +54,13 @@ def ui(
 
     Examples: `weightsmith ui`, `weightsmith ui model.safetensors`, `weightsmith ui runs/ model.gguf --port 9000`
     """
-    from weightsmith.rules import Configuration
-    from weightsmith.web.front import front
-    from weightsmith.web.guard import Guard
-    from weightsmith.web.serve import listen, serve
-    from weightsmith.web.starting import Starting
-    from weightsmith.web.work import end
+    with ending_at_once():
+        from weightsmith.rules import Configuration
+        from weightsmith.web.front import front
+        from weightsmith.web.guard import Guard
+        from weightsmith.web.serve import listen, serve
+        from weightsmith.web.starting import Starting
+        from weightsmith.web.work import end
 
     with ExitStack() as stack:
         configuration = Configuration.find()
