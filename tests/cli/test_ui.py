@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import urllib.request
 
 import numpy as np
 import pytest
@@ -70,12 +71,13 @@ import atexit, sys, threading, time
 from weightsmith.__main__ import main
 from weightsmith.web import serve, work
 
-def compute(app, opened):
+def compute(app, opened, needed):
+    needed.result()
     thread = threading.Thread(target=time.sleep, args=(3600,), daemon=True)
     thread.start()
     work._computing[thread] = work.Check()
 
-serve.serve, work.PATIENCE = compute, 0.1
+serve.serve, work.PATIENCE = compute, 3600
 atexit.register(print, "the interpreter's own way out")
 sys.argv = ["weightsmith", "ui", "--no-browser", {str(weights_file)!r}]
 main()
@@ -84,6 +86,41 @@ main()
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("Weightsmith is at http")
     assert done.stdout.count("\n") == 1
+
+
+LOAD = """
+import sys, threading
+from weightsmith.__main__ import main
+from weightsmith.cli import ui
+
+def load(*_):
+    {load}
+
+ui._application = load
+sys.argv = ["weightsmith", "ui", "--no-browser", {file!r}]
+main()
+"""
+
+
+def test_it_ends_where_what_answers_requests_does_not_load(weights_file):
+    script = LOAD.format(load="raise ModuleNotFoundError('no fastapi')", file=str(weights_file))
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "error: the page cannot be served: ModuleNotFoundError: no fastapi; install weightsmith again\n"
+    )
+
+
+def test_ctrl_c_does_not_wait_for_what_still_loads(weights_file):
+    script = LOAD.format(load="threading.Event().wait()", file=str(weights_file))
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    process.address = process.stdout.readline().split()[3]
+    assert hello(process, "/")[0].status == 200
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=120)
+    assert (process.returncode, out, err) == (0, "", "")
 
 
 def test_without_arguments_it_shows_the_users_store(start, private_store):
@@ -158,8 +195,18 @@ def test_a_port_that_is_taken_is_one_line(weightsmith, start, weights_file):
 
 def test_the_browser_is_opened_unless_not_wanted(weightsmith, weights_file, monkeypatch):
     opened = []
-    monkeypatch.setattr("webbrowser.open", opened.append)
-    threading.Timer(1.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+
+    def browse(address):
+        opened.append(address)
+        threading.Thread(target=look, args=(address,)).start()
+
+    def look(address):
+        try:
+            urllib.request.urlopen(f"{address}api/hello", timeout=120).close()
+        finally:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr("webbrowser.open", browse)
     outcome = weightsmith("ui", weights_file)
     assert outcome.code == 0
     assert opened == [outcome.out.split()[3]]

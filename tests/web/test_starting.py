@@ -7,6 +7,7 @@ import httpx2
 import pytest
 from starlette.responses import PlainTextResponse
 
+from weightsmith.errors import InputError
 from weightsmith.web.starting import Starting
 
 
@@ -45,7 +46,8 @@ def test_files_of_the_page_come_at_once_and_answers_once_it_has_loaded(built, ro
 
     async def scenario(client):
         waiting = [
-            asyncio.ensure_future(client.get(path)) for path in ("/api/hello", "/nothing.js", "/../outside.html")
+            asyncio.ensure_future(client.get(path))
+            for path in ("/api/hello", "/nothing.js", "/../outside.html", "/xassets/index-D4f_g7Hk.js")
         ]
         assert (await client.get(f"{root_path}/")).text == "the page"
         script = await client.get(f"{root_path}/assets/index-D4f_g7Hk.js")
@@ -53,19 +55,30 @@ def test_files_of_the_page_come_at_once_and_answers_once_it_has_loaded(built, ro
         assert "immutable" in script.headers["cache-control"]
         assert not any(one.done() for one in waiting)
         may_load.set()
-        assert [(await one).text.startswith("application: ") for one in waiting] == [True] * 3
+        assert [(await one).text.startswith("application: ") for one in waiting] == [True] * 4
         assert (await client.get("/")).text == "application: /"
 
     talk(scenario, load, root_path)
 
 
-def test_what_loading_raises_is_raised_by_every_request(built):
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (ModuleNotFoundError("no fastapi"), "ModuleNotFoundError: no fastapi; install weightsmith again"),
+        (SystemExit("two\nlines"), "SystemExit: two lines"),
+        (MemoryError(), "MemoryError"),
+        (InputError("in words"), "in words"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_where_it_does_not_load_every_request_is_told_so(built, error, words):
     def load():
-        raise ModuleNotFoundError("no fastapi")
+        raise error
 
     async def scenario(client):
         for _ in range(2):
-            with pytest.raises(ModuleNotFoundError, match="no fastapi"):
-                await client.get("/api/hello")
+            response = await client.get("/api/hello")
+            assert response.status_code == 503
+            assert response.json()["error"].removeprefix("the page cannot be served: ") == words
 
     talk(scenario, load)

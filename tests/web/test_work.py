@@ -319,6 +319,12 @@ def test_the_end_of_the_process_gives_up_what_is_computed_and_waits_for_it():
     assert ending("compute", "sys.exit(3)") == ("given up\n", 3)
 
 
+def test_what_goes_wrong_in_what_was_given_up_is_not_told():
+    compute = "lambda check: [time.sleep(0.01) for _ in iter(lambda: check.given_up, True)] and 1 // 0"
+    last = "module.end()\nfor thread in threading.enumerate()[1:]:\n    thread.join(60)"
+    assert ending(compute, last) == ("", 0)
+
+
 def test_the_end_of_the_process_does_not_wait_for_ever():
-    last = "module.PATIENCE = 0.1\nprint(module.end(), flush=True)"
-    assert ending("lambda _: time.sleep(3600)", last) == ("False\n", 0)
+    last = "module.PATIENCE = 0.1\nmodule.end()\nprint(module.is_computing(), flush=True)"
+    assert ending("lambda _: time.sleep(3600)", last) == ("True\n", 0)

@@ -60,7 +60,7 @@ def ui(
         from weightsmith.web.guard import Guard
         from weightsmith.web.serve import listen, serve
         from weightsmith.web.starting import Starting
-        from weightsmith.web.work import end
+        from weightsmith.web.work import is_computing
 
     with ExitStack() as stack:
         configuration = Configuration.find()
@@ -78,9 +78,8 @@ def ui(
             token=reached.token,
             prefix=reached.prefix,
         )
-        serve(app, opened)
-        ended = end()
-    if not ended:
+        serve(app, opened, starting.loading)
+    if is_computing() or not starting.loading.done():
         _leave()
 
 
@@ -92,7 +91,7 @@ def _application(library: "Library", configuration: "Configuration") -> "FastAPI
 
 
 def _leave() -> None:
-    """End the process without the interpreter's own way out, which a thread inside C++ code would abort."""
+    """End the process without the interpreter's own way out, which threads hold up, or inside C++ code abort."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)

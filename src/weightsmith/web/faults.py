@@ -15,6 +15,10 @@ class UnknownError(WeightsmithError):
     """Nothing is served under this id or address."""
 
 
+class StartError(WeightsmithError):
+    """What answers requests cannot be loaded."""
+
+
 class ChangedError(WeightsmithError):
     """The weights are no longer those that the request means."""
 

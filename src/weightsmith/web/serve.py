@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from concurrent.futures import Future
 from typing import Any
 
 import h11
@@ -153,14 +154,27 @@ def server(app: ASGIApp) -> uvicorn.Server:
     return _Server(config, ending)
 
 
-def serve(app: ASGIApp, opened: socket.socket) -> None:
+def serve(app: ASGIApp, opened: socket.socket, needed: "Future[ASGIApp] | None" = None) -> None:
     """Serve until SIGINT or SIGTERM, then return.
 
     Args:
         app: an ASGI application.
         opened: what `listen` returned.
+        needed: what the application cannot do without: where it fails, the server ends.
+
+    Raises:
+        Exception: what `needed` raised.
     """
+    one = server(app)
+
+    def end_without(done: "Future[ASGIApp]") -> None:
+        one.should_exit = one.should_exit or done.exception() is not None
+
+    if needed is not None:
+        needed.add_done_callback(end_without)
     try:
-        server(app).run(sockets=[opened])
+        one.run(sockets=[opened])
     except KeyboardInterrupt:  # uvicorn raises the signal again after it has shut down
         return
+    if needed is not None:
+        needed.result()

@@ -64,7 +64,7 @@ class Check:
         Raises:
             AbandonedError: nobody waits for it any more.
         """
-        if self._stop.is_set():
+        if self.given_up:
             raise AbandonedError
         if doing:
             self.progress = Progress(min(1.0, done / total) if total > 0 else None, doing)
@@ -72,6 +72,11 @@ class Check:
     def give_up(self) -> None:
         """Have the next call raise."""
         self._stop.set()
+
+    @property
+    def given_up(self) -> bool:
+        """Whether the next call raises."""
+        return self._stop.is_set()
 
 
 @dataclass
@@ -85,8 +90,13 @@ _computing: dict[threading.Thread, Check] = {}
 """All computations of this process that have a thread."""
 
 
-def end() -> bool:
-    """Give up every computation of this process and wait for them, `PATIENCE` seconds at most; whether all ended.
+def is_computing() -> bool:
+    """Whether a computation of this process has a thread."""
+    return bool(_computing)
+
+
+def end() -> None:
+    """Give up every computation of this process and wait for them, `PATIENCE` seconds at most.
 
     A thread that comes back from C++ code of some library when the interpreter is gone can abort the process.
     """
@@ -96,7 +106,6 @@ def end() -> bool:
         check.give_up()
     for thread in computing:
         thread.join(max(0.0, deadline - time.monotonic()))
-    return not any(thread.is_alive() for thread in computing)
 
 
 atexit.register(end)
@@ -250,7 +259,8 @@ class Work:
                 check(doing="Beginning")
                 result = compute()
             except BaseException as error:  # noqa: BLE001 -- handed to whoever waits
-                _tell(loop, _fail, done, error)
+                # Imports fail once the interpreter has begun to end: nobody wants to read of that.
+                _tell(loop, _fail, done, AbandonedError() if check.given_up else error)
             else:
                 _tell(loop, _succeed, done, result)
             finally:
