@@ -60,17 +60,17 @@ def minimize(name, inputs, targets, *, lr, steps, schedule="constant", extra=Non
 
 
 SETTINGS = {
-    "gradient_descent": {"lr": 0.3, "steps": 400},
+    "gradient_descent": {"lr": 0.3, "steps": 150},
     "momentum": {"lr": 0.05, "steps": 400},
-    "momentum, dampened": {"lr": 0.3, "steps": 500, "dampening": 0.5},
-    "nesterov": {"lr": 0.05, "steps": 400},
-    "rmsprop": {"lr": 0.02, "steps": 700, "schedule": "cosine"},
+    "momentum, dampened": {"lr": 0.3, "steps": 400, "dampening": 0.5},
+    "nesterov": {"lr": 0.05, "steps": 300},
+    "rmsprop": {"lr": 0.04, "steps": 300, "schedule": "cosine"},
     "rmsprop, with momentum": {"lr": 0.004, "steps": 1200, "schedule": "cosine", "momentum": 0.8},
-    "adam": {"lr": 0.02, "steps": 1200, "schedule": "cosine"},
-    "adam, amsgrad": {"lr": 0.04, "steps": 700, "schedule": "cosine", "amsgrad": True},
-    "adamw": {"lr": 0.02, "steps": 700, "schedule": "cosine", "weight_decay": 0.0},
-    "adagrad": {"lr": 0.5, "steps": 700},
-    "adagrad, decaying": {"lr": 0.5, "steps": 700, "lr_decay": 1e-4},
+    "adam": {"lr": 0.05, "steps": 600, "schedule": "cosine"},
+    "adam, amsgrad": {"lr": 0.08, "steps": 500, "schedule": "cosine", "amsgrad": True},
+    "adamw": {"lr": 0.05, "steps": 600, "schedule": "cosine", "weight_decay": 0.0},
+    "adagrad": {"lr": 0.5, "steps": 250},
+    "adagrad, decaying": {"lr": 0.5, "steps": 250, "lr_decay": 1e-4},
 }
 
 
