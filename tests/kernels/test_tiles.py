@@ -31,16 +31,17 @@ def measured(matrix, height, width):
 
 def expected(matrix, height, width):
     wide = matrix.astype(np.float64)
-    rows, columns = range(0, matrix.shape[0], height), range(0, matrix.shape[1], width)
-    parts = [[wide[r : r + height, c : c + width] for c in columns] for r in rows]
+    edges = [(0, -size % step) for size, step in zip(wide.shape, (height, width), strict=True)]
+    full = np.pad(wide, edges, constant_values=np.nan)  # which is no value
+    parts = full.reshape(full.shape[0] // height, height, full.shape[1] // width, width)
     with warnings.catch_warnings(), np.errstate(invalid="ignore", over="ignore"):
         warnings.simplefilter("ignore")
         return (
-            np.array([[np.nansum(part) for part in line] for line in parts]),
-            np.array([[np.nansum(np.square(part)) for part in line] for line in parts]),
-            np.array([[np.nanmin(part, initial=np.inf) for part in line] for line in parts]),
-            np.array([[np.nanmax(part, initial=-np.inf) for part in line] for line in parts]),
-            np.array([[np.count_nonzero(~np.isnan(part)) for part in line] for line in parts]),
+            np.nansum(parts, (1, 3)),
+            np.nansum(np.square(parts), (1, 3)),
+            np.nanmin(parts, (1, 3), initial=np.inf),
+            np.nanmax(parts, (1, 3), initial=-np.inf),
+            np.count_nonzero(~np.isnan(parts), (1, 3)),
         )
 
 
