@@ -12,8 +12,11 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from weightsmith.sources import write_safetensors
+from weightsmith.store import Store
 from weightsmith.web import serve as module
 from weightsmith.web.serve import listen
 
@@ -36,11 +39,10 @@ print("ended", flush=True)
 """
 
 
-@pytest.fixture
-def server(store, weights_file, tmp_path, request):
-    """A process that serves; it waits for heads as long as `request.param`, and longer than any test for its end."""
-    patience = getattr(request, "param", 300.0)
-    command = [sys.executable, "-c", SCRIPT, str(tmp_path / "runs"), str(weights_file), str(patience)]
+@contextlib.contextmanager
+def serving(folder, weights_file, patience=300.0):
+    """A process that serves; it waits for heads as long as `patience`, and longer than any test for its end."""
+    command = [sys.executable, "-c", SCRIPT, str(folder), str(weights_file), str(patience)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     process.port = int(process.stdout.readline())
     yield process
@@ -49,8 +51,26 @@ def server(store, weights_file, tmp_path, request):
 
 
 @pytest.fixture
-def connect(server):
-    """Open a connection that is closed after the test."""
+def server(store, weights_file, tmp_path):
+    """A server of the test's own, which the test may end."""
+    with serving(tmp_path / "runs", weights_file) as process:
+        yield process
+
+
+@pytest.fixture(scope="module", params=[300.0])
+def lasting(request, tmp_path_factory):
+    """A server for all tests that leave it alive; it waits for heads as long as the parameter."""
+    folder = tmp_path_factory.mktemp("lasting")
+    write_safetensors(folder / "model.safetensors", {"big.weight": np.ones((700, 300), np.float32)})
+    Store.open(folder / "runs").close()
+    with serving(folder / "runs", folder / "model.safetensors", request.param) as process:
+        yield process
+        assert process.poll() is None
+
+
+@contextlib.contextmanager
+def connecting(server):
+    """Open connections to a server that are closed after the test."""
     with contextlib.ExitStack() as stack:
 
         def open_one(**options):
@@ -61,6 +81,18 @@ def connect(server):
             one.connect(("127.0.0.1", server.port))
             return one
 
+        yield open_one
+
+
+@pytest.fixture
+def connect(lasting):
+    with connecting(lasting) as open_one:
+        yield open_one
+
+
+@pytest.fixture
+def connect_to_own(server):
+    with connecting(server) as open_one:
         yield open_one
 
 
@@ -91,8 +123,8 @@ def memory_of(process):
     return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
-def test_it_ends_quietly_while_pages_are_open(server, connect):
-    streams = [listen_to_events(connect) for _ in range(3)]
+def test_it_ends_quietly_while_pages_are_open(server, connect_to_own):
+    streams = [listen_to_events(connect_to_own) for _ in range(3)]
     server.send_signal(signal.SIGINT)
     out, err = server.communicate(timeout=120)  # much less than it would wait for streams that do not end
     assert (server.returncode, out, err) == (0, "ended\n", "")
@@ -106,7 +138,7 @@ def test_sigterm_ends_it_too(server):
     assert "Traceback" not in err
 
 
-@pytest.mark.parametrize("server", [0.5], indirect=True)
+@pytest.mark.parametrize("lasting", [0.5], indirect=True)
 def test_who_connects_and_asks_for_nothing_is_dropped(connect):
     silent, partial = connect(), connect()
     partial.sendall(b"GET /api/hello HTTP/1.1\r\nHost: local")
@@ -114,7 +146,7 @@ def test_who_connects_and_asks_for_nothing_is_dropped(connect):
         assert connection.recv(100) == b""
 
 
-@pytest.mark.parametrize("server", [0.5], indirect=True)
+@pytest.mark.parametrize("lasting", [0.5], indirect=True)
 def test_who_begins_another_head_has_to_end_it(connect):
     connection = connect()
     connection.sendall(asking("/api/hello"))
@@ -125,7 +157,7 @@ def test_who_begins_another_head_has_to_end_it(connect):
     assert connection.recv(100) == b""
 
 
-@pytest.mark.parametrize("server", [0.5], indirect=True)
+@pytest.mark.parametrize("lasting", [0.5], indirect=True)
 def test_who_has_asked_may_take_longer_than_a_head(connect):
     one, _ = listen_to_events(connect)
     one.settimeout(1.5)
@@ -151,15 +183,15 @@ def test_a_head_without_end_is_refused(connect):
         assert b" 200 " not in connection.recv(100)
 
 
-def test_who_does_not_read_holds_no_memory(server, connect):
+def test_who_does_not_read_holds_no_memory(lasting, connect):
     address = "/api/sources/f0/weights/0/tiles/0/0/0"
-    assert len(fetch(server.port, address)[1]) == 256 * 256 * 4
-    before = memory_of(server)
+    assert len(fetch(lasting.port, address)[1]) == 256 * 256 * 4
+    before = memory_of(lasting)
     for _ in range(60):
         connect(SO_RCVBUF=4096).sendall(asking(address) * 50)  # 13 MB each if all were held
     time.sleep(2)
-    assert memory_of(server) - before < 100e6
-    assert fetch(server.port, "/api/hello")[0] == 200
+    assert memory_of(lasting) - before < 100e6
+    assert fetch(lasting.port, "/api/hello")[0] == 200
 
 
 def test_a_stream_that_was_left_no_longer_costs_anything(connect):
@@ -174,8 +206,8 @@ def test_a_stream_that_was_left_no_longer_costs_anything(connect):
         time.sleep(0.2)
 
 
-def test_a_request_that_is_left_in_the_middle_is_given_up(server, connect):
-    connection = connect()
+def test_a_request_that_is_left_in_the_middle_is_given_up(server, connect_to_own):
+    connection = connect_to_own()
     connection.sendall(asking("/api/sources/f0/weights/0/embedding?method=tsne"))
     time.sleep(2)
     connection.close()
@@ -184,8 +216,8 @@ def test_a_request_that_is_left_in_the_middle_is_given_up(server, connect):
     assert err == ""
 
 
-def test_short_answers_do_not_wait_for_acknowledgments(server):
-    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=120)) as connection:
+def test_short_answers_do_not_wait_for_acknowledgments(lasting):
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", lasting.port, timeout=120)) as connection:
 
         def seconds():
             started = time.monotonic()
