@@ -197,10 +197,10 @@ def server(world: World) -> Iterator[Server]:
     one.stop()
 
 
-@pytest.fixture
-def server_of() -> Iterator[Callable[..., Server]]:
-    """Starts servers of a test's own."""
-    started = []
+@contextlib.contextmanager
+def _servers() -> Iterator[Callable[..., Server]]:
+    """Starts servers, each over a store that is made where it is not there, and ends them."""
+    started: list[Server] = []
 
     def start(what: list[Path], prefix: str = "") -> Server:
         what[0].mkdir(parents=True, exist_ok=True)
@@ -210,9 +210,25 @@ def server_of() -> Iterator[Callable[..., Server]]:
         one.start()
         return one
 
-    yield start
-    for one in started:
-        one.stop()
+    try:
+        yield start
+    finally:
+        for one in started:
+            one.stop()
+
+
+@pytest.fixture
+def server_of() -> Iterator[Callable[..., Server]]:
+    """Starts servers of a test's own."""
+    with _servers() as start:
+        yield start
+
+
+@pytest.fixture(scope="module")
+def lasting_server_of(browser: Any) -> Iterator[Callable[..., Server]]:
+    """Starts servers for all tests of a module that leave them, their stores and their files as they are."""
+    with _servers() as start:
+        yield start
 
 
 @pytest.fixture

@@ -29,22 +29,43 @@ def weights() -> list[dict[str, np.ndarray]]:
     return [base, {**base, "a.weight": cut, "b.weight": tuned}, {name: 2 * one for name, one in base.items()}]
 
 
-@pytest.fixture
-def compared(weights: Any, server_of: Any, open_tab: Callable[..., Any], tmp_path: Path) -> Any:
-    """Opens a place of a page with the three as f0, f1 and f2; two of the files have the same name."""
-    paths = [tmp_path / place for place in ("old/model.safetensors", "new/model.safetensors", "double.safetensors")]
+def files_in(folder: Path, weights: list[dict[str, np.ndarray]]) -> list[Path]:
+    """The three as files; two of them have the same name."""
+    paths = [folder / place for place in ("old/model.safetensors", "new/model.safetensors", "double.safetensors")]
     for path, held in zip(paths, weights, strict=True):
         path.parent.mkdir(exist_ok=True)
         save_file(held, path)
-    own = server_of([tmp_path / "runs", *paths])
+    return paths
 
+
+def opens(address: str, open_tab: Callable[..., Any]) -> Callable[..., Any]:
     def opened(place: str, theme: str = "light") -> Any:
-        tab = open_tab(own.address, color_scheme=theme)
+        tab = open_tab(address, color_scheme=theme)
         tab.open(place)
         tab.settle()
         return tab
 
-    return opened, paths
+    return opened
+
+
+@pytest.fixture(scope="module")
+def models(weights: Any, lasting_server_of: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A server of the three."""
+    folder = tmp_path_factory.mktemp("compared")
+    return lasting_server_of([folder / "runs", *files_in(folder, weights)])
+
+
+@pytest.fixture
+def compared(models: Any, open_tab: Callable[..., Any]) -> Any:
+    """Opens a place of a page with the three as f0, f1 and f2."""
+    return opens(models.address, open_tab)
+
+
+@pytest.fixture
+def changing(weights: Any, server_of: Any, open_tab: Callable[..., Any], tmp_path: Path) -> Any:
+    """The same, with files that the test may change."""
+    paths = files_in(tmp_path, weights)
+    return opens(server_of([tmp_path / "runs", *paths]).address, open_tab), paths
 
 
 def changes(page: Any) -> Any:
@@ -52,7 +73,7 @@ def changes(page: Any) -> Any:
 
 
 def test_what_changed_is_numpys_and_leads_to_the_difference(compared: Any, weights: Any, expect: Any) -> None:
-    tab = compared[0]("#/compare?source=f0&source=f1")
+    tab = compared("#/compare?source=f0&source=f1")
     page = tab.page
     expect(page.get_by_test_id("verdict")).to_contain_text("of 3 weights")
     rows = changes(page).locator("tbody tr")
@@ -74,13 +95,13 @@ def test_what_changed_is_numpys_and_leads_to_the_difference(compared: Any, weigh
 
 
 def test_files_of_one_name_are_told_apart_by_their_folders(compared: Any, expect: Any) -> None:
-    page = compared[0]("#/compare?source=f0&source=f1&source=f2").page
+    page = compared("#/compare?source=f0&source=f1&source=f2").page
     names = page.get_by_role("region", name="Checkpoints").locator("tbody a")
     expect(names).to_have_text(["old/model.safetensors", "new/model.safetensors", "double.safetensors"])
 
 
 def test_any_two_are_chosen_and_the_address_holds_them(compared: Any, expect: Any) -> None:
-    tab = compared[0]("#/compare?source=f0&source=f1&source=f2")
+    tab = compared("#/compare?source=f0&source=f1&source=f2")
     panel = changes(tab.page)
     panel.get_by_role("combobox", name="to", exact=True).select_option("f2")
     expect(panel.locator("tbody tr").first).to_contain_text("100 %")
@@ -95,7 +116,7 @@ def test_any_two_are_chosen_and_the_address_holds_them(compared: Any, expect: An
 
 
 def test_equal_weights_can_be_left_out(compared: Any, expect: Any) -> None:
-    tab = compared[0]("#/compare?source=f0&source=f1")
+    tab = compared("#/compare?source=f0&source=f1")
     panel = changes(tab.page)
     panel.get_by_role("button", name="What differs").click()
     expect(panel.locator("tbody tr")).to_have_count(2)
@@ -105,7 +126,7 @@ def test_equal_weights_can_be_left_out(compared: Any, expect: Any) -> None:
 
 
 def test_statistics_stand_side_by_side_the_most_different_first(compared: Any, weights: Any, expect: Any) -> None:
-    page = compared[0]("#/compare?source=f0&source=f1&source=f2").page
+    page = compared("#/compare?source=f0&source=f1&source=f2").page
     panel = page.get_by_role("region", name="Statistics side by side")
     panel.get_by_role("button", name="Zeros").click()
     first = panel.locator("tbody tr").first
@@ -126,7 +147,7 @@ def test_statistics_stand_side_by_side_the_most_different_first(compared: Any, w
 
 
 def test_distributions_lie_over_each_other(compared: Any, weights: Any, expect: Any) -> None:
-    tab = compared[0]("#/compare?source=f0&source=f2&weight=a.weight")
+    tab = compared("#/compare?source=f0&source=f2&weight=a.weight")
     page = tab.page
     panel = page.get_by_role("region", name="Distributions")
     picture = panel.get_by_role("img")
@@ -143,7 +164,7 @@ def test_distributions_lie_over_each_other(compared: Any, weights: Any, expect: 
 
 
 def test_ticked_files_are_compared(compared: Any, expect: Any) -> None:
-    tab = compared[0]("#/")
+    tab = compared("#/")
     page = tab.page
     files = page.get_by_role("region", name="Files")
     boxes = files.get_by_role("checkbox")
@@ -155,8 +176,8 @@ def test_ticked_files_are_compared(compared: Any, expect: Any) -> None:
     expect(changes(page).locator("tbody tr").first).to_contain_text("100 %")
 
 
-def test_a_comparison_follows_a_file(compared: Any, weights: Any, expect: Any) -> None:
-    opened, paths = compared
+def test_a_comparison_follows_a_file(changing: Any, weights: Any, expect: Any) -> None:
+    opened, paths = changing
     page = opened("#/compare?source=f0&source=f1").page
     expect(changes(page).locator("tbody tr").filter(has_text="identical")).to_have_count(1)
     save_file(weights[0], paths[1].with_suffix(".new"))
@@ -164,8 +185,8 @@ def test_a_comparison_follows_a_file(compared: Any, weights: Any, expect: Any) -
     expect(page.get_by_test_id("verdict")).to_contain_text("The same weights")
 
 
-def test_a_damaged_file_says_so_and_the_others_are_compared(compared: Any, expect: Any) -> None:
-    opened, paths = compared
+def test_a_damaged_file_says_so_and_the_others_are_compared(changing: Any, expect: Any) -> None:
+    opened, paths = changing
     paths[1].write_bytes(b"no longer")
     page = opened("#/compare?source=f0&source=f1&source=f2").page
     row = page.get_by_role("region", name="Checkpoints").locator("tbody tr").nth(1)
@@ -200,7 +221,7 @@ def test_a_snapshot_leads_to_what_changed_since_the_first(tab: Any, server: Any,
 def test_no_barriers(compared: Any, theme: str) -> None:
     if not AXE.is_file():
         pytest.skip("axe-core is not installed (npm ci in ui/)")
-    page = compared[0]("#/compare?source=f0&source=f1&source=f2", theme).page
+    page = compared("#/compare?source=f0&source=f1&source=f2", theme).page
     page.evaluate(AXE.read_text(encoding="utf-8"))
     found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
     assert [(one["id"], one["nodes"][0]["html"][:200]) for one in found["violations"]] == []

@@ -27,10 +27,15 @@ def deep(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return path, values
 
 
+@pytest.fixture(scope="module")
+def own(deep: Any, lasting_server_of: Any) -> Any:
+    """A server of that file."""
+    return lasting_server_of([deep[0].parent / "runs", deep[0]])
+
+
 @pytest.fixture
-def profile(deep: Any, server_of: Any, open_tab: Any, tmp_path: Any) -> Any:
+def profile(own: Any, open_tab: Any) -> Any:
     """Opens the profile of that file; gives the tab and its page."""
-    own = server_of([tmp_path / "runs", deep[0]])
     tab = open_tab(own.address, color_scheme="light")
 
     def opened(parameters: str = "") -> Any:

@@ -29,10 +29,15 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return paths, first, second
 
 
+@pytest.fixture(scope="module")
+def own(pair: Any, lasting_server_of: Any) -> Any:
+    """A server of the two."""
+    return lasting_server_of([pair[0][0].parent / "runs", *pair[0]])
+
+
 @pytest.fixture
-def compared(pair: Any, server_of: Any, open_tab: Callable[..., Any], tmp_path: Path) -> Any:
+def compared(own: Any, open_tab: Callable[..., Any]) -> Any:
     """Opens the page of the first one."""
-    own = server_of([tmp_path / "runs", *pair[0]])
 
     def opened(parameters: str = "", theme: str = "light") -> Any:
         tab = open_tab(own.address, color_scheme=theme)

@@ -31,10 +31,15 @@ def explained(world: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return store
 
 
+@pytest.fixture(scope="module")
+def own(explained: Path, lasting_server_of: Any) -> Any:
+    """A server of that store."""
+    return lasting_server_of([explained])
+
+
 @pytest.fixture
-def shown(explained: Path, server_of: Any, open_tab: Callable[..., Any]) -> Any:
+def shown(own: Any, open_tab: Callable[..., Any]) -> Any:
     """Opens the view of a run, by name."""
-    own = server_of([explained])
 
     def opened(name: str, parameters: str = "", theme: str = "light") -> Any:
         tab = open_tab(own.address, color_scheme=theme)
@@ -42,7 +47,6 @@ def shown(explained: Path, server_of: Any, open_tab: Callable[..., Any]) -> Any:
         tab.settle()
         return tab
 
-    opened.server = own  # type: ignore[attr-defined]
     return opened
 
 

@@ -23,10 +23,15 @@ def filters(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return path, values
 
 
+@pytest.fixture(scope="module")
+def own(filters: Any, lasting_server_of: Any) -> Any:
+    """A server of that file."""
+    return lasting_server_of([filters[0].parent / "runs", filters[0]])
+
+
 @pytest.fixture
-def shown(filters: Any, server_of: Any, open_tab: Callable[..., Any], tmp_path: Path) -> Any:
+def shown(own: Any, open_tab: Callable[..., Any]) -> Any:
     """Opens the page of the convolution."""
-    own = server_of([tmp_path / "runs", filters[0]])
 
     def opened(parameters: str = "", theme: str = "light") -> Any:
         tab = open_tab(own.address, color_scheme=theme)

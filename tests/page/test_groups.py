@@ -34,22 +34,42 @@ def write(store: Store, name: str, tags: list[str], model: str, accuracy: float,
     return writer.id
 
 
-@pytest.fixture
-def listed(server_of: Any, open_tab: Callable[..., Any], tmp_path: Path) -> Any:
-    """Opens the list of a store of the test's own; `.ids` by name, `.store` its folder."""
-    folder = tmp_path / "runs"
+def written(folder: Path) -> dict[str, str]:
+    """A new store of these runs: their ids by name."""
     with Store.open(folder) as store:
-        ids = {run[0]: write(store, *run) for run in RUNS}
-    own = server_of([folder])
+        return {run[0]: write(store, *run) for run in RUNS}
 
+
+def opens(address: str, open_tab: Callable[..., Any]) -> Callable[..., Any]:
     def opened(parameters: str = "", **options: Any) -> Any:
-        tab = open_tab(own.address, **options)
+        tab = open_tab(address, **options)
         tab.open(f"#/{parameters}")
         tab.settle()
         return tab
 
-    opened.ids, opened.store = ids, folder
     return opened
+
+
+@pytest.fixture(scope="module")
+def runs(lasting_server_of: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A server of the runs."""
+    folder = tmp_path_factory.mktemp("groups") / "runs"
+    written(folder)
+    return lasting_server_of([folder])
+
+
+@pytest.fixture
+def listed(runs: Any, open_tab: Callable[..., Any]) -> Any:
+    """Opens the list of the runs."""
+    return opens(runs.address, open_tab)
+
+
+@pytest.fixture
+def changing(server_of: Any, open_tab: Callable[..., Any], tmp_path: Path) -> Any:
+    """The same, of a store that the test may change; with its folder and the ids by name."""
+    folder = tmp_path / "runs"
+    ids = written(folder)
+    return opens(server_of([folder]).address, open_tab), folder, ids
 
 
 def lines(page: Any) -> list[str]:
@@ -96,12 +116,13 @@ def test_a_note_is_in_the_row_on_the_runs_page_and_in_the_csv(listed: Any, expec
     expect(page.get_by_label("Filter runs")).to_have_value("tag:mnist")
 
 
-def test_what_somebody_else_tags_appears_by_itself(listed: Any, expect: Any) -> None:
+def test_what_somebody_else_tags_appears_by_itself(changing: Any, expect: Any) -> None:
+    listed, folder, ids = changing
     tab = listed()
     row = tab.page.get_by_role("row").filter(has=tab.page.get_by_role("link", name="d", exact=True))
     expect(row.locator(".tag")).to_have_count(0)
-    with Store.open(listed.store) as store:
-        store.annotate(listed.ids["d"], tags="late", note="seen")
+    with Store.open(folder) as store:
+        store.annotate(ids["d"], tags="late", note="seen")
     expect(row.locator(".tag")).to_have_text("late")
     expect(row.locator(".note-line")).to_have_text("seen")
 
@@ -152,21 +173,22 @@ def test_groups_are_folded_by_the_keyboard_and_stay_so_in_the_address(listed: An
     assert lines(page) == ["d", "c", "b", "a"]
 
 
-def test_a_group_is_ticked_as_one_up_to_what_can_be_compared(listed: Any, expect: Any) -> None:
-    with Store.open(listed.store) as store:
+def test_a_group_is_ticked_as_one_up_to_what_can_be_compared(changing: Any, expect: Any) -> None:
+    listed, folder, ids = changing
+    with Store.open(folder) as store:
         for place in range(7):
             write(store, f"more{place}", ["many"], "mlp", 0.5 + place / 100, 1.0)
     tab = listed("?group=tag&sort=-metric")
     page = tab.page
     expect(page.locator("tr.branch").filter(has_text="many")).to_contain_text("7 runs")
     page.get_by_label("Compare all of baseline").check()
-    assert tab.parameters["compare"] == f"s0~{listed.ids['a']}"
+    assert tab.parameters["compare"] == f"s0~{ids['a']}"
     assert page.get_by_label("Compare all of mnist").evaluate("(box) => box.indeterminate")
     page.get_by_label("Compare all of many").check()
     assert len(tab.parameters["compare"].split(",")) == 8
     expect(page.get_by_label("Compare all of no tag")).to_be_disabled()
     page.get_by_label("Compare all of many").uncheck()
-    assert tab.parameters["compare"] == f"s0~{listed.ids['a']}"
+    assert tab.parameters["compare"] == f"s0~{ids['a']}"
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -58,10 +58,15 @@ def write(store: Store, name: str, fade: float, status: str = "completed", *, br
     return writer.id
 
 
+@pytest.fixture(scope="module")
+def runs(lasting_server_of: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A server of a store to which every test adds runs of its own."""
+    return lasting_server_of([tmp_path_factory.mktemp("layers") / "runs"])
+
+
 @pytest.fixture
-def opened(server_of: Any, open_tab: Callable[..., Any], tmp_path: Path) -> Callable[..., Any]:
-    """Opens a run of a store of the test's own."""
-    own = server_of([tmp_path / "runs"])
+def opened(runs: Any, open_tab: Callable[..., Any]) -> Callable[..., Any]:
+    """Opens a new run of the test's own."""
 
     def go(
         fade: float = 1.0,
@@ -70,9 +75,9 @@ def opened(server_of: Any, open_tab: Callable[..., Any], tmp_path: Path) -> Call
         broken: bool = False,
         **options: Any,
     ) -> Any:
-        with Store.open(tmp_path / "runs") as store:
+        with Store.open(runs.what[0]) as store:
             run = write(store, "deep", fade, status, broken=broken)
-        tab = open_tab(own.address, **options)
+        tab = open_tab(runs.address, **options)
         tab.open(f"#/run/s0/{run}?{parameters}")
         tab.settle()
         return tab

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,11 +13,12 @@ WEIGHTS = [WeightInfo("a.weight", (4, 3), "float32", "linear", "Linear")]
 ODD = {"verdict": {"of": ["mine"]}, "metric": 3, "val_loss": "x", "steps": "many", "recorder": None}
 
 
-@pytest.fixture
-def opened(server_of: Any, open_tab: Callable[..., Any], tmp_path: Path) -> Any:
-    """Opens a run of a store of the test's own, or the list where `name` is None; `{}` in the address is the run."""
+@pytest.fixture(scope="module")
+def runs(lasting_server_of: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A server of a store of three runs, and their ids by name."""
+    folder = tmp_path_factory.mktemp("odd") / "runs"
     ids = {}
-    with Store.open(tmp_path / "runs") as store:
+    with Store.open(folder) as store:
         for name, summary in (("odd", ODD), ("  ", {}), ("going", {})):
             writer = store.create_run(name=name, recipe=None, environment={}, weights=WEIGHTS)
             steps = list(range(1, 301))
@@ -29,7 +29,13 @@ def opened(server_of: Any, open_tab: Callable[..., Any], tmp_path: Path) -> Any:
             ids[name] = writer.id
             if name != "going":
                 writer.finish("completed")
-    own = server_of([tmp_path / "runs"])
+    return lasting_server_of([folder]), ids
+
+
+@pytest.fixture
+def opened(runs: Any, open_tab: Callable[..., Any]) -> Any:
+    """Opens a run, or the list where `name` is None."""
+    own, ids = runs
 
     def visit(name: str | None, parameters: str = "") -> Any:
         tab = open_tab(own.address)
