@@ -5,6 +5,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -135,7 +136,7 @@ def test_short_work_wakes_helpers_only_when_calls_follow_closely(pair, monkeypat
         time.sleep(0.01)
     monkeypatch.setattr(teams, "_called", 0.0)
     clock = iter([10.0, 11.0, 11.0001])
-    monkeypatch.setattr(teams.time, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(teams, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
     assert [team(5e-5, 2)[1] for _ in range(3)] == [1, 1, 2]
 
 

@@ -4,6 +4,7 @@ import os
 import pickle
 import random
 from pathlib import Path
+from types import SimpleNamespace
 from unittest import mock
 
 import numpy as np
@@ -112,7 +113,7 @@ def test_copies_do_not_follow_training() -> None:
 
 def test_checkpoints_keep_to_their_share(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
-    monkeypatch.setattr(checkpoint.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(checkpoint, "time", SimpleNamespace(perf_counter=lambda: now[0]))
     clock = checkpoint.CheckpointClock()
     assert not clock.due(epoch_ended=False)
     assert clock.due(epoch_ended=True)
