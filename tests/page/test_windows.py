@@ -161,6 +161,7 @@ def test_hidden_windows_listen_no_more_and_catch_up(run: LiveRun, serve: Any, ex
     first, second = windows = run.windows(f"{address}/", 2)
     run.is_shown(windows)
     show(first, seen=False)
+    first.rest(500)  # which it hears of in its own time
     run.go_on()
     run.is_shown([second])
     first.rest(500)
