@@ -4,13 +4,13 @@ import abc
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import ml_dtypes
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from weightsmith.packing import Encoded, Layout
+from weightsmith.sources.module import as_numpy
 
 Floats = NDArray[np.float32]
 Parts = Sequence[Tensor]
@@ -76,10 +76,7 @@ class Form(abc.ABC):
 def array(tensor: Tensor) -> NDArray[np.generic]:
     """A view of a tensor on the CPU as an array; of bfloat16 as `ml_dtypes` has it."""
     values = tensor.detach()
-    if values.dtype is torch.bfloat16:
-        bits: NDArray[np.generic] = values.view(torch.int16).numpy()
-        return bits.view(ml_dtypes.bfloat16)
-    found: NDArray[np.generic] = values.numpy()
+    found: NDArray[np.generic] = as_numpy(values) if values.dtype is torch.bfloat16 else values.numpy()
     return found
 
 
